@@ -1,0 +1,128 @@
+//! Keeping spans: one trait, so that everything above it neither knows nor cares where they lie.
+
+use std::future::Future;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+
+use raceway_analyzer_client::Reported;
+use raceway_trace::TraceId;
+
+/// A place that keeps spans for as long as they are wanted.
+///
+/// Reading methods block on the disk: call them from `spawn_blocking`.
+pub trait SpanStore: Send + Sync + 'static {
+    /// Keeps a batch. Resolves when every span of it is durable, and not before: the answer may be acknowledged.
+    ///
+    /// A span is known by (trace id, span id, kind, service, instance). The same span again changes nothing;
+    /// the same key with other content is kept beside the first.
+    fn append(&self, batch: Vec<Reported>) -> Pin<Box<dyn Future<Output = Result<Appended, StoreError>> + Send + '_>>;
+
+    /// All spans of a trace, in order of their start; empty if there is none.
+    fn trace(&self, id: TraceId) -> Result<Vec<Reported>, StoreError>;
+
+    /// One page of traces, newest first.
+    fn traces(&self, query: &TraceQuery) -> Result<TracePage, StoreError>;
+
+    /// How much is kept.
+    fn totals(&self) -> Totals;
+
+    /// Hands every kept span to `each`, oldest partition first, until it breaks. For rebuilding what lives in memory.
+    fn replay(&self, each: &mut dyn FnMut(Reported) -> ControlFlow<()>) -> Result<(), StoreError>;
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Appended {
+    /// The spans that were not there before, in the order they came: what live views should count.
+    pub fresh: Vec<Reported>,
+    /// Spans that were there already, to the letter.
+    pub repeated: usize,
+    /// Spans whose key was there with other content; kept too, and counted in `fresh`.
+    pub conflicting: usize,
+}
+
+/// Why a store did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk or the database failed; the text names what to look at.
+    #[error("{0}")]
+    Failed(String),
+    /// Too much is waiting to be written: try again after a moment.
+    #[error("the store is overloaded; try again in {retry_after:?}")]
+    Overloaded {
+        /// When to try again.
+        retry_after: std::time::Duration,
+    },
+}
+
+/// Which traces to list. Every field narrows; the default asks for all.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TraceQuery {
+    /// Only traces in which this service took part.
+    pub service: Option<String>,
+    /// Only traces with a span of this name.
+    pub operation: Option<String>,
+    /// Only traces at least this long, ns.
+    pub duration_min_ns: Option<u64>,
+    /// Only traces at most this long, ns.
+    pub duration_max_ns: Option<u64>,
+    /// Only traces with (`true`) or without (`false`) an error.
+    pub error: Option<bool>,
+    /// Only traces that began at or after this time, ns since the epoch.
+    pub from_ns: Option<u64>,
+    /// Only traces that began before this time, ns since the epoch.
+    pub to_ns: Option<u64>,
+    /// Only traces with at least this many spans.
+    pub spans_min: Option<u64>,
+    /// Go on after this trace (its row's first time and id).
+    pub after: Option<(u64, TraceId)>,
+    /// Skip so many matching traces (for numbered pages).
+    pub skip: usize,
+    /// At most so many rows.
+    pub limit: usize,
+}
+
+/// One page of the list of traces.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TracePage {
+    /// The rows, newest first.
+    pub rows: Vec<TraceRow>,
+    /// How many traces match in all.
+    pub total: u64,
+    /// Whether `total` was cut short because counting on would have cost too much.
+    pub total_is_lower_bound: bool,
+}
+
+/// What the list of traces shows of one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TraceRow {
+    /// The trace.
+    pub trace_id: TraceId,
+    /// Spans in it so far.
+    pub spans: u64,
+    /// Earliest start, ns since the epoch.
+    pub first_ns: u64,
+    /// Latest end, ns since the epoch.
+    pub last_ns: u64,
+    /// Services that took part, sorted.
+    pub services: Vec<String>,
+    /// Spans that ended in an error.
+    pub errors: u64,
+    /// The root's service, or that of the earliest span where no root has come.
+    pub root_service: String,
+    /// The root's name.
+    pub root_operation: String,
+    /// The smallest single link in it, 1 for certain (`raceway.parent.p`).
+    pub certainty: f64,
+}
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Traces.
+    pub traces: u64,
+    /// Spans.
+    pub spans: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+}

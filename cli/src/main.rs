@@ -1,0 +1,3 @@
+//! `raceway`: the front door on a laptop.
+
+fn main() {}
