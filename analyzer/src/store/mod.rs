@@ -1,11 +1,12 @@
 //! Keeping spans: one trait, so that everything above it neither knows nor cares where they lie.
 
 use std::future::Future;
-use std::ops::ControlFlow;
 use std::pin::Pin;
 
 use raceway_analyzer_client::Reported;
 use raceway_trace::TraceId;
+
+use crate::ingest::EdgeCounter;
 
 /// A place that keeps spans for as long as they are wanted.
 ///
@@ -26,9 +27,22 @@ pub trait SpanStore: Send + Sync + 'static {
     /// How much is kept.
     fn totals(&self) -> Totals;
 
-    /// Hands every kept span to `each`, oldest partition first, until it breaks. For rebuilding what lives in memory.
-    fn replay(&self, each: &mut dyn FnMut(Reported) -> ControlFlow<()>) -> Result<(), StoreError>;
+    /// Every span kept at the moment of the call, oldest partition first; what is appended later does not appear.
+    /// For rebuilding what lives in memory.
+    fn replay(&self) -> Result<Replay, StoreError>;
+
+    /// Keeps the newest values of edge counters; older values than those kept change nothing. Durable when it resolves.
+    fn append_edges(
+        &self,
+        counters: Vec<EdgeCounter>,
+    ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>>;
+
+    /// The newest values of all edge counters whose process reported within the time that spans are kept.
+    fn edges(&self) -> Result<Vec<EdgeCounter>, StoreError>;
 }
+
+/// Spans in portions that fit into memory.
+pub type Replay = Box<dyn Iterator<Item = Result<Vec<Reported>, StoreError>> + Send>;
 
 /// What became of a batch.
 #[derive(Clone, Debug, Default, PartialEq)]
