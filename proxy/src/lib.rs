@@ -1,1 +1,3 @@
 //! The sidecar.
+
+pub mod http1;
