@@ -14,9 +14,6 @@ use super::{Framing, Limits};
 /// somebody who wants work done for nothing.
 const SIZE_LINE_BYTES_MAX: usize = 1 << 10;
 
-/// How many bytes [`Body::step`] may leave in the buffer undecided at most under the default limits: a trailer line.
-pub const UNDECIDED_BYTES_MAX: usize = 64 << 10;
-
 /// Why a body cannot be passed on. Its connections have to be closed, without ending the message properly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BodyError {
@@ -35,13 +32,13 @@ pub enum BodyError {
 }
 
 impl BodyError {
-    /// A short constant in lower case with hyphens, for counters.
+    /// A short constant in lower case with underscores, for counters.
     pub fn reason(self) -> &'static str {
         match self {
             BodyError::Bad(reason) => reason,
-            BodyError::TooLarge => "chunk-line-or-trailers-too-large",
-            BodyError::TooManyFields => "too-many-trailers",
-            BodyError::Truncated => "truncated-body",
+            BodyError::TooLarge => "chunk_line_or_trailers_too_large",
+            BodyError::TooManyFields => "too_many_trailers",
+            BodyError::Truncated => "truncated_body",
         }
     }
 }
@@ -53,7 +50,8 @@ pub enum Step {
     Forward(usize),
     /// Take so many bytes, at least one, off the input without passing them on.
     Skip(usize),
-    /// Nothing can be decided before more bytes are there. What is left of the input must stay in front of them.
+    /// Nothing can be decided before more bytes are there. What is left of the input must stay in front of them: the
+    /// beginning of a line, at most [`Limits::head_bytes`].
     More,
     /// The message is over; what is left of the input belongs to the next one.
     End,
@@ -167,7 +165,7 @@ impl Body {
                         taken += 1;
                         self.state = State::DataLf;
                     }
-                    Some(_) => return Err(BodyError::Bad("no-crlf-after-chunk")),
+                    Some(_) => return Err(BodyError::Bad("no_crlf_after_chunk")),
                     None => break,
                 },
                 State::DataLf => match rest.first() {
@@ -175,7 +173,7 @@ impl Body {
                         taken += 1;
                         self.state = State::Size;
                     }
-                    Some(_) => return Err(BodyError::Bad("no-crlf-after-chunk")),
+                    Some(_) => return Err(BodyError::Bad("no_crlf_after_chunk")),
                     None => break,
                 },
                 State::Trailers => {
@@ -220,13 +218,13 @@ impl Body {
         let Some(line) = self.take_line(rest, SIZE_LINE_BYTES_MAX)? else { return Ok(None) };
         let digits = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
         let (number, extension) = line.split_at(digits);
-        let size = hexadecimal(number).ok_or(BodyError::Bad("bad-chunk-size"))?;
+        let size = hexadecimal(number).ok_or(BodyError::Bad("bad_chunk_size"))?;
         // White space in front of the semicolon is what RFC 9112 §7.1.1 has to be taken though it must not be sent.
         if !extension.is_empty() && !trim(extension).starts_with(b";") {
-            return Err(BodyError::Bad("bad-chunk-size"));
+            return Err(BodyError::Bad("bad_chunk_size"));
         }
         if !is_field_value(extension) {
-            return Err(BodyError::Bad("control-character-in-chunk-extension"));
+            return Err(BodyError::Bad("control_character_in_chunk_extension"));
         }
         Ok(Some((digits, extension.len(), size)))
     }
@@ -248,7 +246,7 @@ impl Body {
         let (name, _, _) = split_line(line).map_err(|error| BodyError::Bad(error.reason()))?;
         // RFC 9110 §6.5.1: not allowed there, and a reader that merges trailers into the head would believe them.
         if FORBIDDEN_TRAILERS.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes())) {
-            return Err(BodyError::Bad("forbidden-trailer"));
+            return Err(BodyError::Bad("forbidden_trailer"));
         }
         Ok(Some(size))
     }
@@ -262,7 +260,7 @@ impl Body {
         };
         let line = window.get(..self.searched + at).unwrap_or_default();
         self.searched = 0;
-        let line = line.strip_suffix(b"\r").ok_or(BodyError::Bad("bare-lf"))?;
+        let line = line.strip_suffix(b"\r").ok_or(BodyError::Bad("bare_lf"))?;
         Ok(Some(line))
     }
 }

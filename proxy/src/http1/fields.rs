@@ -11,7 +11,7 @@ use bytes::{Buf, BytesMut};
 use memchr::memchr;
 
 use super::framing::{Facts, Kind};
-use super::syntax::{is_field_value, is_token, is_token_byte, members, trim};
+use super::syntax::{is_field_value, is_token, is_token_byte, trim};
 use super::{HeadError, Limits};
 
 /// Larger buffers are not kept for the next head: one oversized head must not stay with a connection for its life.
@@ -23,13 +23,15 @@ const KEPT_BYTES: usize = 8 << 10;
 /// control characters other than tab: such an edit is refused with `false` and changes nothing.
 #[derive(Debug, Default)]
 pub struct Fields {
-    raw: Vec<u8>,
+    pub(super) raw: Vec<u8>,
     start_line: Range,
-    lines: Vec<Line>,
+    pub(super) lines: Vec<Line>,
     /// One bit per [`Tag`] that some line had: most lookups are for names that are not there, and end here.
-    present: u64,
+    pub(super) present: u64,
     pub(super) facts: Facts,
     reading: Reading,
+    /// Where the bytes that were read end and lines of ours begin.
+    pub(super) read_to: u32,
     /// Where values are written before they are known to be valid.
     scratch: Vec<u8>,
 }
@@ -53,11 +55,11 @@ impl Range {
 /// └name┘ └value┘   └ to
 /// ```
 #[derive(Clone, Copy, Debug)]
-struct Line {
+pub(super) struct Line {
     tag: Tag,
-    from: u32,
+    pub(super) from: u32,
     name_to: u32,
-    value: Range,
+    pub(super) value: Range,
     to: u32,
 }
 
@@ -67,18 +69,18 @@ impl Line {
     }
 
     #[inline]
-    fn is(self, raw: &[u8], tag: Tag, name: &[u8]) -> bool {
+    pub(super) fn is(self, raw: &[u8], tag: Tag, name: &[u8]) -> bool {
         self.tag == tag && self.name(raw).eq_ignore_ascii_case(name)
     }
 }
 
 /// Length, first, middle and last byte of a name, without case: tells almost all names apart in one comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Tag(u32);
+pub(super) struct Tag(u32);
 
 impl Tag {
     #[inline]
-    fn of(name: &[u8]) -> Tag {
+    pub(super) fn of(name: &[u8]) -> Tag {
         let (Some(first), Some(middle), Some(last)) = (name.first(), name.get(name.len() / 2), name.last()) else {
             return Tag(0);
         };
@@ -86,7 +88,7 @@ impl Tag {
     }
 
     #[inline]
-    fn bit(self) -> u64 {
+    pub(super) fn bit(self) -> u64 {
         1 << (self.0.wrapping_mul(0x9e37_79b1) >> 26)
     }
 }
@@ -127,6 +129,7 @@ impl Fields {
         self.reading.over = !matches!(end, Ok(None));
         let Some(end) = end? else { return Ok(false) };
         self.raw.extend_from_slice(input.get(..end).unwrap_or_default());
+        self.read_to = end as u32;
         input.advance(end);
         Ok(true)
     }
@@ -147,7 +150,7 @@ impl Fields {
             self.reading.line = to;
             self.reading.searched = to;
             let line = window.get(from..to).unwrap_or_default();
-            let Some(line) = line.strip_suffix(b"\r\n") else { return Err(HeadError::Bad("bare-lf")) };
+            let Some(line) = line.strip_suffix(b"\r\n") else { return Err(HeadError::Bad("bare_lf")) };
             self.reading.lines += 1;
             if self.reading.lines == 1 {
                 start_line(line)?;
@@ -338,93 +341,6 @@ impl Fields {
         })
     }
 
-    /// Removes what was meant for this hop only, RFC 9110 §7.6.1.
-    ///
-    /// Dropped: `Keep-Alive`, `Proxy-Connection`, `Upgrade` (unless `keep_upgrade`), `TE` (only `trailers` of it is
-    /// kept), and every field that `Connection` names, except those that are meant for every reader and whose loss
-    /// would change how the message is read or whom it claims to be from ([`PROTECTED`]): naming one of these in
-    /// `Connection` is a known way to make an intermediary cut a message open or take away what a gateway in front
-    /// vouched for, and RFC 9110 forbids it.
-    ///
-    /// `Transfer-Encoding` stays, since chunks are copied as they come. `Connection` keeps the options that are true
-    /// of the next hop as well: `close` and `keep-alive` (the two connections live and die together), `upgrade` and
-    /// `te` where these fields stay. If that is all it said, the line is not touched.
-    ///
-    /// To be called before own fields are added: a caller could name those too.
-    pub fn strip_hop_by_hop(&mut self, keep_upgrade: bool) {
-        self.remove("keep-alive");
-        self.remove("proxy-connection");
-        if !keep_upgrade {
-            self.remove("upgrade");
-        }
-        if self.first("te").is_some() {
-            self.strip_te();
-        }
-        if self.first("connection").is_some() {
-            self.strip_connection(keep_upgrade);
-        }
-    }
-
-    fn strip_te(&mut self) {
-        let is_trailers = |coding: &[u8]| coding.eq_ignore_ascii_case(b"trailers");
-        if !self.all("te").flat_map(members).any(is_trailers) {
-            self.remove("te");
-        } else if !self.all("te").all(is_trailers) || self.all("te").count() > 1 {
-            self.replace("te", b"trailers");
-        }
-    }
-
-    fn strip_connection(&mut self, keep_upgrade: bool) {
-        let Fields { raw, lines, present, .. } = self;
-        let connection = Tag::of(b"connection");
-        let mut named = 0_usize;
-        let mut kept = [("close", false), ("keep-alive", false), ("upgrade", false), ("te", false)];
-        // The list shrinks while it is walked, so it is walked by positions in it.
-        let mut at = 0;
-        while let Some(line) = lines.get(at).copied() {
-            at += 1;
-            if !line.is(raw, connection, b"connection") {
-                continue;
-            }
-            for option in members(line.value.of(raw)) {
-                named += 1;
-                if let Some((_, kept)) = kept.iter_mut().find(|(name, _)| option.eq_ignore_ascii_case(name.as_bytes()))
-                {
-                    *kept = true;
-                    continue;
-                }
-                let tag = Tag::of(option);
-                if *present & tag.bit() == 0 || is_protected(option) {
-                    continue;
-                }
-                let mut index = 0;
-                lines.retain(|line| {
-                    let remove = line.is(raw, tag, option);
-                    at -= usize::from(remove && index < at);
-                    index += 1;
-                    !remove
-                });
-            }
-        }
-        let [_, _, (_, upgrade), (_, te)] = &mut kept;
-        *upgrade &= keep_upgrade;
-        let te_there = self.first("te").is_some();
-        *te &= te_there;
-        let count = kept.iter().filter(|(_, kept)| *kept).count();
-        if count == 0 {
-            self.remove("connection");
-        } else if count < named {
-            self.replace_with("connection", |out| {
-                for (name, _) in kept.iter().filter(|(_, kept)| *kept) {
-                    if !out.is_empty() {
-                        out.extend_from_slice(b", ");
-                    }
-                    out.extend_from_slice(name.as_bytes());
-                }
-            });
-        }
-    }
-
     /// Writes the head with its empty line: untouched lines byte for byte as they came.
     pub fn write(&self, out: &mut BytesMut) {
         // Every range is written once, and the empty line's two bytes are in `raw` too.
@@ -443,33 +359,6 @@ impl Fields {
     }
 }
 
-/// Fields that `Connection` cannot take away. Framing and routing: without them the message is another message.
-/// Content and credentials: RFC 9110 §7.6.1 forbids to name what is meant for all recipients. Forwarding: what a
-/// gateway in front of us vouched for, and applications decide by.
-const PROTECTED: [&str; 17] = [
-    "authorization",
-    "cache-control",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-range",
-    "content-type",
-    "cookie",
-    "expect",
-    "forwarded",
-    "host",
-    "set-cookie",
-    "trailer",
-    "transfer-encoding",
-    "x-forwarded-for",
-    "x-forwarded-proto",
-    "x-real-ip",
-];
-
-fn is_protected(name: &[u8]) -> bool {
-    PROTECTED.iter().any(|protected| name.eq_ignore_ascii_case(protected.as_bytes()))
-}
-
 /// `Name: value` into name, value without the white space around it, and where the value begins. `line` comes without
 /// its CRLF; also for trailers.
 #[inline]
@@ -478,17 +367,17 @@ pub(super) fn split_line(line: &[u8]) -> Result<(&[u8], &[u8], usize), HeadError
     let (name, rest) = line.split_at(name_len);
     let Some((b':', rest)) = rest.split_first() else {
         return Err(HeadError::Bad(match (name, rest) {
-            ([], [b' ' | b'\t', ..]) => "folded-line",
-            (_, [b' ' | b'\t', ..]) => "space-before-colon",
-            (_, []) => "no-colon",
-            _ => "bad-field-name",
+            ([], [b' ' | b'\t', ..]) => "folded_line",
+            (_, [b' ' | b'\t', ..]) => "space_before_colon",
+            (_, []) => "no_colon",
+            _ => "bad_field_name",
         }));
     };
     if name.is_empty() {
-        return Err(HeadError::Bad("empty-field-name"));
+        return Err(HeadError::Bad("empty_field_name"));
     }
     if !is_field_value(rest) {
-        return Err(HeadError::Bad("control-character-in-value"));
+        return Err(HeadError::Bad("control_character_in_value"));
     }
     let mut value = rest;
     while let [b' ' | b'\t', tail @ ..] = value {

@@ -56,11 +56,11 @@ impl Facts {
 
     fn learn_host(&mut self, value: &[u8]) -> Result<(), HeadError> {
         if self.host {
-            return Err(HeadError::Bad("several-hosts"));
+            return Err(HeadError::Bad("several_hosts"));
         }
         // An empty one is valid: it goes with targets that have no authority.
         if !is_authority(value) {
-            return Err(HeadError::Bad("bad-host"));
+            return Err(HeadError::Bad("bad_host"));
         }
         self.host = true;
         Ok(())
@@ -82,18 +82,18 @@ impl Facts {
 
     fn learn_length(&mut self, value: &[u8]) -> Result<(), HeadError> {
         if self.length.is_some() {
-            return Err(HeadError::Bad("several-content-lengths"));
+            return Err(HeadError::Bad("several_content_lengths"));
         }
-        self.length = Some(decimal(value).ok_or(HeadError::Bad("bad-content-length"))?);
+        self.length = Some(decimal(value).ok_or(HeadError::Bad("bad_content_length"))?);
         Ok(())
     }
 
     fn learn_coding(&mut self, value: &[u8]) -> Result<(), HeadError> {
         if self.chunked {
-            return Err(HeadError::Bad("several-transfer-encodings"));
+            return Err(HeadError::Bad("several_transfer_encodings"));
         }
         if !value.eq_ignore_ascii_case(b"chunked") {
-            return Err(HeadError::Bad("bad-transfer-encoding"));
+            return Err(HeadError::Bad("bad_transfer_encoding"));
         }
         self.chunked = true;
         Ok(())
@@ -101,10 +101,10 @@ impl Facts {
 
     fn check(&self, version: Version) -> Result<(), HeadError> {
         if self.chunked && self.length.is_some() {
-            return Err(HeadError::Bad("content-length-and-transfer-encoding"));
+            return Err(HeadError::Bad("content_length_and_transfer_encoding"));
         }
         if self.chunked && version == Version::Http10 {
-            return Err(HeadError::Bad("transfer-encoding-on-http-1.0"));
+            return Err(HeadError::Bad("transfer_encoding_on_http_1_0"));
         }
         Ok(())
     }
@@ -116,7 +116,7 @@ impl Facts {
     pub(super) fn request_framing(&self, version: Version) -> Result<Framing, HeadError> {
         self.check(version)?;
         if version == Version::Http11 && !self.host {
-            return Err(HeadError::Bad("no-host"));
+            return Err(HeadError::Bad("no_host"));
         }
         Ok(self.declared().unwrap_or(Framing::None))
     }
@@ -127,7 +127,7 @@ impl Facts {
         match status {
             100..=199 | 204 => match self.declared() {
                 None | Some(Framing::Length(0)) => Ok(Framing::None),
-                Some(_) => Err(HeadError::Bad("body-on-bodyless-status")),
+                Some(_) => Err(HeadError::Bad("body_on_bodyless_status")),
             },
             304 => Ok(Framing::None),
             _ if method == "HEAD" => Ok(Framing::None),

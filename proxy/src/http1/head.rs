@@ -126,6 +126,23 @@ impl RequestHead {
         if named { self.fields.first("upgrade") } else { None }
     }
 
+    /// Removes what was meant for this hop only, RFC 9110 §7.6.1. Lines that were added or replaced since
+    /// the head was read stay, whatever the peer says.
+    ///
+    /// Dropped: `Proxy-Connection`, `Keep-Alive` of requests, `Upgrade` unless `keep_upgrade`, all of `TE` but
+    /// `trailers`, and every field that `Connection` names, except those that are meant for every reader: naming
+    /// `Content-Length`, `Host`, `Authorization` or `X-Forwarded-For` there is a known way to make an intermediary cut a
+    /// message open, or take away what a gateway in front vouched for, and RFC 9110 forbids it.
+    ///
+    /// Kept: `Transfer-Encoding`, since chunks are copied as they come, and what is as true of the next hop as of
+    /// this one because the two connections live and die together: the options `close` and `keep-alive` (and
+    /// `Keep-Alive` of responses, by which clients avoid sending into a closing connection), `upgrade` and `te`
+    /// where these fields stay. Where `Connection` says nothing else, its line is not touched. Whether it is right
+    /// that the connection goes on is for [`announce_persistence`](Fields::announce_persistence) to say.
+    pub fn strip_hop_by_hop(&mut self, keep_upgrade: bool) {
+        self.fields.strip_hop_by_hop(Kind::Request, keep_upgrade);
+    }
+
     /// The `Host` field. There is exactly one on HTTP/1.1, at most one on HTTP/1.0; it may be empty.
     pub fn host(&self) -> Option<&[u8]> {
         self.fields.first("host")
@@ -177,29 +194,29 @@ impl RequestLine {
     /// `GET /path HTTP/1.1`, single spaces, RFC 9112 §3.
     fn parse(&mut self, line: &[u8]) -> Result<(), HeadError> {
         if line.is_empty() {
-            return Err(HeadError::Bad("empty-request-line"));
+            return Err(HeadError::Bad("empty_request_line"));
         }
-        let Some(first) = memchr::memchr(b' ', line) else { return Err(HeadError::Bad("bad-request-line")) };
-        let Some(last) = memchr::memrchr(b' ', line) else { return Err(HeadError::Bad("bad-request-line")) };
+        let Some(first) = memchr::memchr(b' ', line) else { return Err(HeadError::Bad("bad_request_line")) };
+        let Some(last) = memchr::memrchr(b' ', line) else { return Err(HeadError::Bad("bad_request_line")) };
         let method = line.get(..first).unwrap_or_default();
         let version = line.get(last + 1..).unwrap_or_default();
         // Empty where there is only one space.
         let target = line.get(first + 1..last).unwrap_or_default();
         if !is_token(method) {
-            return Err(HeadError::Bad("bad-method"));
+            return Err(HeadError::Bad("bad_method"));
         }
         if first == last {
-            return Err(HeadError::Bad("no-http-version"));
+            return Err(HeadError::Bad("no_http_version"));
         }
         if line == b"PRI * HTTP/2.0" {
-            return Err(HeadError::Bad("http-2-preface"));
+            return Err(HeadError::Bad("http_2_preface"));
         }
         self.version = parse_version(version)?;
         if !is_target(target) {
-            return Err(HeadError::Bad("bad-target"));
+            return Err(HeadError::Bad("bad_target"));
         }
         if target_form(method, target).is_none() {
-            return Err(HeadError::Bad("bad-target"));
+            return Err(HeadError::Bad("bad_target"));
         }
         self.method_len = method.len() as u32;
         self.target = Range { from: first as u32 + 1, to: last as u32 };
@@ -236,11 +253,11 @@ fn parse_version(version: &[u8]) -> Result<Version, HeadError> {
         b"HTTP/1.1" => Ok(Version::Http11),
         b"HTTP/1.0" => Ok(Version::Http10),
         [b'H', b'T', b'T', b'P', b'/', major, rest @ ..] if major.is_ascii_digit() => match rest {
-            [] => Err(HeadError::Bad("unsupported-http-version")),
-            [b'.', minor] if minor.is_ascii_digit() => Err(HeadError::Bad("unsupported-http-version")),
-            _ => Err(HeadError::Bad("bad-http-version")),
+            [] => Err(HeadError::Bad("unsupported_http_version")),
+            [b'.', minor] if minor.is_ascii_digit() => Err(HeadError::Bad("unsupported_http_version")),
+            _ => Err(HeadError::Bad("bad_http_version")),
         },
-        _ => Err(HeadError::Bad("bad-http-version")),
+        _ => Err(HeadError::Bad("bad_http_version")),
     }
 }
 
@@ -301,6 +318,11 @@ impl ResponseHead {
         self.framing != Framing::UntilClose && self.fields.facts.persistent(self.line.version)
     }
 
+    /// Removes what was meant for this hop only; see [`RequestHead::strip_hop_by_hop`].
+    pub fn strip_hop_by_hop(&mut self, keep_upgrade: bool) {
+        self.fields.strip_hop_by_hop(Kind::Response, keep_upgrade);
+    }
+
     /// The protocol switched to, where this is a 101.
     pub fn upgrade(&self) -> Option<&[u8]> {
         if self.line.status == 101 { self.fields.first("upgrade") } else { None }
@@ -326,24 +348,24 @@ impl StatusLine {
     /// and nobody reads it differently.
     fn parse(&mut self, line: &[u8]) -> Result<(), HeadError> {
         if line.is_empty() {
-            return Err(HeadError::Bad("empty-status-line"));
+            return Err(HeadError::Bad("empty_status_line"));
         }
-        let Some((version, rest)) = line.split_at_checked(8) else { return Err(HeadError::Bad("bad-status-line")) };
+        let Some((version, rest)) = line.split_at_checked(8) else { return Err(HeadError::Bad("bad_status_line")) };
         self.version = parse_version(version)?;
-        let ([b' ', digits @ ..], reason) = rest.split_at_checked(4).ok_or(HeadError::Bad("bad-status-line"))? else {
-            return Err(HeadError::Bad("bad-status-line"));
+        let ([b' ', digits @ ..], reason) = rest.split_at_checked(4).ok_or(HeadError::Bad("bad_status_line"))? else {
+            return Err(HeadError::Bad("bad_status_line"));
         };
         let [hundreds @ b'1'..=b'9', tens @ b'0'..=b'9', ones @ b'0'..=b'9'] = digits else {
-            return Err(HeadError::Bad("bad-status"));
+            return Err(HeadError::Bad("bad_status"));
         };
         self.status = [hundreds, tens, ones].iter().fold(0, |status, digit| status * 10 + u16::from(**digit - b'0'));
         let skipped = match reason {
             [] => 0,
             [b' ', ..] => 1,
-            _ => return Err(HeadError::Bad("bad-status")),
+            _ => return Err(HeadError::Bad("bad_status")),
         };
         if !is_field_value(reason) {
-            return Err(HeadError::Bad("control-character-in-reason"));
+            return Err(HeadError::Bad("control_character_in_reason"));
         }
         self.reason = Range { from: 12 + skipped, to: line.len() as u32 };
         Ok(())

@@ -32,17 +32,18 @@
 //! The tokenizer is our own, on `memchr`. The usual crate accepts bare LF and hands out slices without positions; what
 //! it would have to be checked for afterwards is more than the whole of `fields.rs`.
 //!
-//! Read on in [`head.rs`](RequestHead), then `fields.rs`, `framing.rs` and [`body.rs`](Body).
+//! Read on in [`head.rs`](RequestHead), then `fields.rs`, `framing.rs`, `hop.rs` and [`body.rs`](Body).
 
 mod body;
 mod fields;
 mod framing;
 mod head;
+mod hop;
 mod syntax;
 
 use thiserror::Error;
 
-pub use body::{Body, BodyError, Step, UNDECIDED_BYTES_MAX};
+pub use body::{Body, BodyError, Step};
 pub use fields::Fields;
 pub use framing::Framing;
 pub use head::{RequestHead, ResponseHead, TargetForm};
@@ -74,17 +75,17 @@ pub enum HeadError {
     #[error("the head has more header lines than the limit")]
     TooManyFields,
     /// Not HTTP/1, or not unambiguous. 400, or 502 for a response. The text is a short constant in lower case with
-    /// hyphens, fit for `x-raceway-error` and for a counter's label.
+    /// underscores, fit for `x-raceway-error` and for a counter's label.
     #[error("the head is malformed: {0}")]
     Bad(&'static str),
 }
 
 impl HeadError {
-    /// A short constant in lower case with hyphens, for `x-raceway-error` and counters.
+    /// A short constant in lower case with underscores, for `x-raceway-error` and counters.
     pub fn reason(self) -> &'static str {
         match self {
-            HeadError::TooLarge => "head-too-large",
-            HeadError::TooManyFields => "too-many-fields",
+            HeadError::TooLarge => "head_too_large",
+            HeadError::TooManyFields => "too_many_fields",
             HeadError::Bad(reason) => reason,
         }
     }
