@@ -1,0 +1,82 @@
+//! What the API answers when it cannot answer: a status, and a text that says what to do.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::types::Envelope;
+use crate::store::StoreError;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Problem {
+    /// The request cannot be understood.
+    #[error("{0}")]
+    BadRequest(String),
+    /// There is nothing under that name.
+    #[error("{0}")]
+    NotFound(String),
+    /// The route exists, but not for this method.
+    #[error("{0} is not allowed here; allowed: {1}")]
+    NotAllowed(axum::http::Method, &'static str),
+    /// The store did not answer.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The trace is too large to be worked on.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The work was given up; only a stop or a mistake of ours does that.
+    #[error("the analyzer gave up on this request; its log says why")]
+    GivenUp,
+}
+
+impl Problem {
+    /// What a handler returns: all that can fail.
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::NotAllowed(..) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Store(StoreError::Overloaded { .. }) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(StoreError::Full(_)) => StatusCode::INSUFFICIENT_STORAGE,
+            Self::Store(StoreError::Failed(_)) | Self::GivenUp => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Store(StoreError::Overloaded { retry_after }) => Some(*retry_after),
+            _ => None,
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        if status.is_server_error() {
+            tracing::warn!(error = %self, "request failed");
+        }
+        let body = Envelope::<()> { success: false, data: None, error: Some(self.to_string()) };
+        let mut response = (status, Json(body)).into_response();
+        if let Some(wait) = self.retry_after() {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Self::NotAllowed(_, allowed) = self {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+        }
+        response
+    }
+}
+
+/// An answer in its envelope.
+pub(super) type Answer<T> = Result<Json<Envelope<T>>, Problem>;
+
+/// Wraps what was found.
+pub(super) fn found<T>(data: T) -> Answer<T> {
+    Ok(Json(Envelope { success: true, data: Some(data), error: None }))
+}

@@ -1,0 +1,107 @@
+//! What may follow the `?`: filters, pages, time windows. Everything is optional.
+
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+/// Filters and pages of the list of traces.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct TraceFilter {
+    /// Page number, from 1.
+    pub(super) page: Option<u64>,
+    /// Rows per page, 1 to 1000.
+    pub(super) page_size: Option<u64>,
+    /// Only traces with at least this many events (a span is two).
+    pub(super) min_events: Option<u64>,
+    /// Only traces in which this service took part.
+    pub(super) service: Option<String>,
+    /// Only traces with a span of this name.
+    pub(super) operation: Option<String>,
+    /// Only traces at least this long.
+    pub(super) min_duration_ms: Option<f64>,
+    /// Only traces at most this long.
+    pub(super) max_duration_ms: Option<f64>,
+    /// Only traces with (`true`) or without (`false`) an error.
+    pub(super) error: Option<bool>,
+    /// Only traces that began at or after this time: RFC 3339, or a number since 1970 in s, ms, µs or ns.
+    pub(super) from: Option<String>,
+    /// Only traces that began before this time.
+    pub(super) to: Option<String>,
+    /// Go on where a page ended: its `next_cursor`. Faster than `page`, and steady while new traces come.
+    pub(super) cursor: Option<String>,
+}
+
+/// Pages of a service's traces.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Page {
+    /// Page number, from 1.
+    pub(super) page: Option<u64>,
+    /// Rows per page, 1 to 1000.
+    pub(super) page_size: Option<u64>,
+    /// Go on where a page ended: its `next_cursor`.
+    pub(super) cursor: Option<String>,
+}
+
+/// A time window. Without one: all that the live graph holds (seven days).
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Window {
+    /// The last so many minutes.
+    pub(super) time_window_minutes: Option<u64>,
+    /// From this time on: RFC 3339, or a number since 1970 in s, ms, µs or ns.
+    pub(super) since: Option<String>,
+    /// Until this time.
+    pub(super) until: Option<String>,
+}
+
+/// Filters of the dependency graph.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct EdgeFilter {
+    /// Only edges from or to this service.
+    pub(super) service: Option<String>,
+    /// Only edges from this service.
+    pub(super) from: Option<String>,
+    /// Only edges to this service.
+    pub(super) to: Option<String>,
+    /// The last so many minutes.
+    pub(super) time_window_minutes: Option<u64>,
+    /// From this time on: RFC 3339, or a number since 1970 in s, ms, µs or ns.
+    pub(super) since: Option<String>,
+    /// Until this time.
+    pub(super) until: Option<String>,
+}
+
+/// How a trace is to be shown.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct TraceShown {
+    /// `1`: as it was reported, with no parent mended, no span moved and no time corrected.
+    pub(super) raw: Option<String>,
+}
+
+/// Which two spans to compare.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pair {
+    /// The first span, 16 hex digits.
+    pub(super) a: String,
+    /// The second span, 16 hex digits.
+    pub(super) b: String,
+}
+
+/// How many rows.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Limit {
+    /// At most so many rows.
+    pub(super) limit: Option<u64>,
+}
