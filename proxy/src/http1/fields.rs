@@ -20,7 +20,8 @@ const KEPT_BYTES: usize = 8 << 10;
 /// The header lines of a message: looked up, edited in place, and written as they came.
 ///
 /// Names are compared without case. Values come without the white space around them. Values handed in may not contain
-/// control characters other than tab: such an edit is refused with `false` and changes nothing.
+/// control characters other than tab: such an edit is refused with `false` and changes nothing, like every edit
+/// before a head has been read.
 #[derive(Debug, Default)]
 pub struct Fields {
     pub(super) raw: Vec<u8>,
@@ -207,16 +208,25 @@ impl Fields {
         !self.reading.over && self.reading.searched > 0
     }
 
+    /// Whether there is a head to edit. Not after one that was refused.
+    fn has_head(&self) -> bool {
+        self.reading.over && !self.raw.is_empty()
+    }
+
     pub(super) fn raw(&self) -> &[u8] {
         &self.raw
     }
 
     /// Puts another start line (with its CRLF) in the old one's place; where it stands now.
-    pub(super) fn set_start_line(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Range {
+    /// None before a head has been read.
+    pub(super) fn set_start_line(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Option<Range> {
+        if !self.has_head() {
+            return None;
+        }
         let from = self.raw.len() as u32;
         write(&mut self.raw);
         self.start_line = Range { from, to: self.raw.len() as u32 };
-        self.start_line
+        Some(self.start_line)
     }
 
     /// How many header lines there are.
@@ -319,6 +329,9 @@ impl Fields {
     }
 
     fn append_line(&mut self, name: &[u8], value: &[u8]) -> Option<Line> {
+        if !self.has_head() {
+            return None;
+        }
         let from = self.raw.len();
         // Positions are kept in 32 bits.
         let fits = name.len().saturating_add(value.len()).saturating_add(from) < u32::MAX as usize / 2;

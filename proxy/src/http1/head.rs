@@ -95,6 +95,7 @@ impl RequestHead {
             out.extend_from_slice(target);
             out.extend_from_slice(version);
         });
+        let Some(line) = line else { return false };
         let from = line.from + self.line.method_len + 1;
         self.line.target = Range { from, to: from + target.len() as u32 };
         true

@@ -1,1 +1,0 @@
-//! The codec against bytes.
