@@ -1,0 +1,136 @@
+//! Whose counter an entry of a clock is.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::text::{digit, fnv64, write_decimal};
+
+/// The longest name of a component, in bytes; longer ones are cut and end in a hash.
+pub const NAME_MAX: usize = 128;
+
+/// A dash and 16 hex digits, with which a cut name ends.
+const HASH_LEN: usize = 17;
+
+/// The name of one counter: never empty, never over 128 bytes, cheap to clone.
+///
+/// ```text
+/// orders#orders-7d9f-1c0ffee1~42       a strand
+/// └service                    └k, unique in the process
+///        └instance: pod or host, and 8 random hex per start
+/// orders#worker-3                      an SDK's: the same counter serves many requests
+/// ```
+///
+/// ```
+/// use raceway_trace::clock::Component;
+///
+/// let own = Component::strand("orders", "orders-7d9f-1c0ffee1", 42);
+/// assert_eq!(own.as_str(), "orders#orders-7d9f-1c0ffee1~42");
+/// assert!(own.has_strand());
+/// assert_eq!(own.service(), "orders");
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Component(Arc<str>);
+
+impl Component {
+    /// A component by its name; `None` for the empty one.
+    pub fn new(name: &str) -> Option<Self> {
+        if name.is_empty() {
+            return None;
+        }
+        if name.len() <= NAME_MAX {
+            return Some(Self(name.into()));
+        }
+        let mut cut = String::with_capacity(NAME_MAX);
+        push_cut(name, NAME_MAX, &mut cut);
+        Some(Self(cut.into()))
+    }
+
+    /// The component of strand `k`. A `#` or `~` within the names becomes `_`, so that the parts stay apart.
+    pub fn strand(service: &str, instance: &str, k: u64) -> Self {
+        let mut number = Vec::with_capacity(21);
+        number.push(b'~');
+        write_decimal(k, &mut number);
+        let mut name = String::with_capacity(service.len() + instance.len() + 1 + number.len());
+        let mut part = |text: &str| {
+            if text.contains(['#', '~']) {
+                name.extend(text.chars().map(|char| if matches!(char, '#' | '~') { '_' } else { char }));
+            } else {
+                name.push_str(text);
+            }
+            name.len()
+        };
+        let service_len = part(service);
+        part(instance);
+        name.insert(service_len, '#');
+        if name.len() + number.len() > NAME_MAX {
+            let mut cut = String::with_capacity(NAME_MAX);
+            push_cut(&name, NAME_MAX - number.len(), &mut cut);
+            name = cut;
+        }
+        name.extend(number.into_iter().map(char::from));
+        Self(name.into())
+    }
+
+    /// The whole name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the counter serves one strand alone. Only then does an order read from it prove anything.
+    pub fn has_strand(&self) -> bool {
+        let Some((instance, k)) = self.0.rsplit_once('~') else { return false };
+        instance.contains('#') && !k.is_empty() && k.bytes().all(|byte| byte.is_ascii_digit())
+    }
+
+    /// The service, which is the name up to its first `#`.
+    pub fn service(&self) -> &str {
+        self.0.split_once('#').map_or(&self.0, |(service, _)| service)
+    }
+}
+
+impl Deref for Component {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for Component {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for Component {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// As much of `name` as leaves room for a hash of all of it, and the hash.
+fn push_cut(name: &str, len_max: usize, out: &mut String) {
+    let kept = name.floor_char_boundary(len_max.saturating_sub(HASH_LEN));
+    out.push_str(name.get(..kept).unwrap_or_default());
+    out.push('-');
+    out.extend(
+        fnv64(name.as_bytes())
+            .to_be_bytes()
+            .into_iter()
+            .flat_map(|byte| [byte >> 4, byte & 15].map(|nibble| char::from(digit(nibble)))),
+    );
+}
