@@ -1,0 +1,458 @@
+//! Encoded spans that wait to be sent: bounded in bytes, never waited for, losing what matters least first.
+//!
+//! Two lanes, plain spans and failed ones. Spans are appended to the open segment of their lane; a full or aged segment
+//! is closed and waits its turn. When the bound is reached the oldest plain segment goes first, then the oldest failed
+//! one, and a plain span never displaces a failed one. A segment holds encoded spans that depend on nothing else, so
+//! where [`State::evict`] drops one today it can be written to disk as it is.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+/// Bounds of a queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Memory held by all segments, those being sent included.
+    pub(crate) bytes_max: usize,
+    /// A segment is closed at this many spans …
+    pub(crate) segment_spans_max: usize,
+    /// … or before it would grow over this many bytes; no single span may be larger.
+    pub(crate) segment_bytes_max: usize,
+    /// … or at this age.
+    pub(crate) age_max: Duration,
+}
+
+/// Why spans were lost on this side, and how many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Plain spans for which the queue had no room.
+    pub overflow: u64,
+    /// Failed spans for which the queue had no room, although no plain ones were left in it.
+    pub overflow_errors: u64,
+    /// Spans that are larger than a whole request may be.
+    pub oversized: u64,
+    /// Spans in requests that the receiver refused for good, or refused again and again.
+    pub refused: u64,
+    /// Spans that were unsent at the deadline given to `stop`, or recorded after it.
+    pub stopped: u64,
+}
+
+impl Dropped {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.overflow + self.overflow_errors + self.oversized + self.refused + self.stopped
+    }
+}
+
+/// Encoded spans that travel together: `spans` fields of OTLP's `ScopeSpans`, one after another.
+#[derive(Debug, Default)]
+pub(crate) struct Segment {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) spans: usize,
+    /// Position in time among the segments of both lanes.
+    order: u64,
+    failed: bool,
+}
+
+/// Segments taken out to be sent; they come back through [`Queue::sent`], [`Queue::give_back`] or [`Queue::refuse`].
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) segments: Vec<Segment>,
+}
+
+impl Batch {
+    pub(crate) fn spans(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.spans as u64).sum()
+    }
+}
+
+/// What the queue holds and has counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) recorded: u64,
+    pub(crate) sent: u64,
+    pub(crate) rejected: u64,
+    pub(crate) dropped: Dropped,
+    pub(crate) waiting: u64,
+    pub(crate) in_flight: u64,
+    pub(crate) bytes: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Queue {
+    limits: Limits,
+    state: Mutex<State>,
+    /// Told when a segment is closed, or when the first span came into an empty queue.
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    plain: Lane,
+    failed: Lane,
+    next_order: u64,
+    counts: Counts,
+    closed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    open: Segment,
+    /// When the first span came into the open segment.
+    opened: Option<Instant>,
+    /// Oldest first.
+    waiting: VecDeque<Segment>,
+    /// How large the segment before this one became: the next one's first guess, so that it grows but seldom.
+    usual_bytes: usize,
+}
+
+impl Queue {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { limits, state: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// Appends an encoded span; takes as long as copying it does.
+    pub(crate) fn push(&self, encoded: &[u8], failed: bool) {
+        let notify = self.state().push(&self.limits, encoded, failed);
+        if notify {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Waits until [`Queue::due`] may have changed.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// When [`Queue::take`] will have something: now or earlier, later, or not before more is pushed.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let state = self.state();
+        let lanes = [&state.plain, &state.failed];
+        if lanes.iter().any(|lane| !lane.waiting.is_empty()) {
+            return Some(Instant::now());
+        }
+        lanes.iter().filter_map(|lane| lane.opened).min().map(|opened| opened + self.limits.age_max)
+    }
+
+    /// The oldest segments, at most so many bytes but at least one segment; `all` includes what is not due yet.
+    pub(crate) fn take(&self, bytes_max: usize, all: bool) -> Option<Batch> {
+        let now = Instant::now();
+        let mut state = self.state();
+        for failed in [false, true] {
+            let aged = state.lane(failed).opened.is_some_and(|opened| now >= opened + self.limits.age_max);
+            if aged || all {
+                state.close(failed);
+            }
+        }
+        let mut batch = Batch { segments: Vec::new() };
+        let mut bytes = 0;
+        while let Some(failed) = state.oldest_lane() {
+            let next = state.lane(failed).waiting.front().map_or(0, |segment| segment.bytes.len());
+            if !batch.segments.is_empty() && bytes + next > bytes_max {
+                break;
+            }
+            bytes += next;
+            batch.segments.extend(state.lane(failed).waiting.pop_front());
+        }
+        let spans = batch.spans();
+        state.counts.waiting -= spans;
+        state.counts.in_flight += spans;
+        (spans > 0).then_some(batch)
+    }
+
+    /// The receiver took the batch in, but for some of its spans.
+    pub(crate) fn sent(&self, batch: Batch, rejected: u64) {
+        let spans = batch.spans();
+        let rejected = rejected.min(spans);
+        let mut state = self.state();
+        state.counts.sent += spans - rejected;
+        state.counts.rejected += rejected;
+        state.release(&batch);
+    }
+
+    /// The receiver will never take it in.
+    pub(crate) fn refuse(&self, batch: Batch) {
+        let mut state = self.state();
+        state.counts.dropped.refused += batch.spans();
+        state.release(&batch);
+    }
+
+    /// To be sent again: back to the front, where it may be dropped for newer spans like any other.
+    pub(crate) fn give_back(&self, batch: Batch) {
+        let mut state = self.state();
+        let spans = batch.spans();
+        state.counts.waiting += spans;
+        state.counts.in_flight -= spans;
+        for segment in batch.segments.into_iter().rev() {
+            state.lane(segment.failed).waiting.push_front(segment);
+        }
+    }
+
+    /// From here on spans are dropped instead of kept.
+    pub(crate) fn close(&self) {
+        self.state().closed = true;
+        self.changed.notify_one();
+    }
+
+    /// Drops what is left, as unsent at the end.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.state();
+        for failed in [false, true] {
+            state.close(failed);
+            while let Some(segment) = state.lane(failed).waiting.pop_front() {
+                state.counts.waiting -= segment.spans as u64;
+                state.counts.bytes -= segment.bytes.capacity();
+                state.counts.dropped.stopped += segment.spans as u64;
+            }
+        }
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.state().counts
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in here panics half way; were it ever so, wrong counts are better than no spans.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether the sender has to be told.
+    fn push(&mut self, limits: &Limits, encoded: &[u8], failed: bool) -> bool {
+        self.counts.recorded += 1;
+        if self.closed {
+            self.counts.dropped.stopped += 1;
+            return false;
+        }
+        if encoded.len() > limits.segment_bytes_max {
+            self.counts.dropped.oversized += 1;
+            return false;
+        }
+        let mut notify = false;
+        if self.lane(failed).open.bytes.len() + encoded.len() > limits.segment_bytes_max {
+            notify |= self.close(failed);
+        }
+        if !self.make_room(limits, encoded.len(), failed) {
+            let dropped = &mut self.counts.dropped;
+            *if failed { &mut dropped.overflow_errors } else { &mut dropped.overflow } += 1;
+            return notify;
+        }
+        self.counts.waiting += 1;
+        let order = self.next_order;
+        let lane = self.lane(failed);
+        lane.open.bytes.extend_from_slice(encoded);
+        lane.open.spans += 1;
+        if lane.opened.is_none() {
+            lane.opened = Some(Instant::now());
+            lane.open.order = order;
+            self.next_order += 1;
+            // The sender may be asleep without a time to wake up at.
+            notify = true;
+        }
+        if self.lane(failed).open.spans >= limits.segment_spans_max {
+            notify |= self.close(failed);
+        }
+        notify
+    }
+
+    /// Grows the open segment so that `len` more bytes fit, dropping older segments where the bound asks for it.
+    fn make_room(&mut self, limits: &Limits, len: usize, failed: bool) -> bool {
+        const FIRST_BYTES: usize = 4 * 1024;
+        loop {
+            let lane = self.lane(failed);
+            let (used, held) = (lane.open.bytes.len(), lane.open.bytes.capacity());
+            if held - used >= len {
+                return true;
+            }
+            let wanted = if held == 0 { lane.usual_bytes.max(FIRST_BYTES) } else { held * 2 };
+            let wanted = wanted.min(limits.segment_bytes_max).max(used + len);
+            if self.counts.bytes - held + wanted <= limits.bytes_max {
+                let lane = self.lane(failed);
+                lane.open.bytes.reserve_exact(wanted - used);
+                let now_held = lane.open.bytes.capacity();
+                self.counts.bytes += now_held - held;
+                return true;
+            }
+            if !self.evict(failed) {
+                return false;
+            }
+        }
+    }
+
+    /// Drops the segment that matters least for the sake of a new span; false where all matter more than it does.
+    fn evict(&mut self, for_failed: bool) -> bool {
+        for failed in [false, true] {
+            if failed && !for_failed {
+                break;
+            }
+            if self.lane(failed).waiting.is_empty() {
+                self.close(failed);
+            }
+            let Some(segment) = self.lane(failed).waiting.pop_front() else { continue };
+            let spans = segment.spans as u64;
+            self.counts.waiting -= spans;
+            self.counts.bytes -= segment.bytes.capacity();
+            let dropped = &mut self.counts.dropped;
+            *if failed { &mut dropped.overflow_errors } else { &mut dropped.overflow } += spans;
+            return true;
+        }
+        false
+    }
+
+    /// Closes the open segment of a lane; false where it is empty.
+    fn close(&mut self, failed: bool) -> bool {
+        let lane = self.lane(failed);
+        if lane.opened.take().is_none() {
+            return false;
+        }
+        let segment = std::mem::take(&mut lane.open);
+        lane.usual_bytes = segment.bytes.len() + segment.bytes.len() / 8;
+        lane.waiting.push_back(Segment { failed, ..segment });
+        true
+    }
+
+    /// The lane whose first waiting segment is the oldest.
+    fn oldest_lane(&self) -> Option<bool> {
+        let order = |lane: &Lane| lane.waiting.front().map(|segment| segment.order);
+        match (order(&self.plain), order(&self.failed)) {
+            (None, None) => None,
+            (Some(_), None) => Some(false),
+            (None, Some(_)) => Some(true),
+            (Some(plain), Some(failed)) => Some(failed < plain),
+        }
+    }
+
+    /// Forgets a batch that was in flight.
+    fn release(&mut self, batch: &Batch) {
+        self.counts.in_flight -= batch.spans();
+        self.counts.bytes -= batch.segments.iter().map(|segment| segment.bytes.capacity()).sum::<usize>();
+    }
+
+    fn lane(&mut self, failed: bool) -> &mut Lane {
+        if failed { &mut self.failed } else { &mut self.plain }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        bytes_max: 64 * 1024,
+        segment_spans_max: 4,
+        segment_bytes_max: 4096,
+        age_max: Duration::from_secs(3600),
+    };
+
+    fn content(batch: &Batch) -> Vec<u8> {
+        batch.segments.iter().flat_map(|segment| segment.bytes.iter().copied()).collect()
+    }
+
+    #[test]
+    fn segments_close_at_their_bounds_and_come_out_by_age() {
+        let queue = Queue::new(LIMITS);
+        (0..3).for_each(|n| queue.push(&[n], false));
+        assert!(queue.take(usize::MAX, false).is_none(), "neither full nor old");
+        assert!(queue.due().is_some_and(|due| due > Instant::now()));
+        queue.push(&[3], false);
+        queue.push(&[4], true);
+        queue.push(&[5], false);
+        let full = queue.take(usize::MAX, false).expect("four spans close a segment");
+        assert_eq!(content(&full), [0, 1, 2, 3]);
+        assert_eq!(content(&queue.take(usize::MAX, true).expect("all was asked for")), [4, 5]);
+        queue.sent(full, 1);
+        let counts = queue.counts();
+        assert_eq!((counts.recorded, counts.sent, counts.rejected, counts.in_flight), (6, 3, 1, 2));
+    }
+
+    #[test]
+    fn a_batch_given_back_comes_out_again_in_the_same_order() {
+        let queue = Queue::new(LIMITS);
+        (0..16).for_each(|n| queue.push(&[n], n % 3 == 0));
+        let first = queue.take(8, true).expect("there are spans");
+        let before = content(&first);
+        queue.give_back(first);
+        assert_eq!(content(&queue.take(8, true).expect("it came back")), before);
+    }
+
+    #[test]
+    fn plain_spans_give_way_to_failed_ones_and_never_the_other_way() {
+        let limits = Limits { bytes_max: 16 * 1024, segment_spans_max: 1, ..LIMITS };
+        let queue = Queue::new(limits);
+        let span = |n: u8| vec![n; 4096];
+        (0..4).for_each(|n| queue.push(&span(n), false));
+        queue.push(&span(10), true);
+        assert_eq!(queue.counts().dropped, Dropped { overflow: 1, ..Dropped::default() });
+        (11..14).for_each(|n| queue.push(&span(n), true));
+        assert_eq!(queue.counts().dropped, Dropped { overflow: 4, ..Dropped::default() });
+        queue.push(&span(4), false);
+        assert_eq!(queue.counts().dropped, Dropped { overflow: 5, ..Dropped::default() });
+        queue.push(&span(14), true);
+        assert_eq!(queue.counts().dropped, Dropped { overflow: 5, overflow_errors: 1, ..Dropped::default() });
+        let batch = queue.take(usize::MAX, true).expect("four are left");
+        assert_eq!(batch.segments.iter().map(|s| s.bytes[0]).collect::<Vec<_>>(), [11, 12, 13, 14]);
+    }
+
+    #[test]
+    fn what_is_too_large_or_too_late_is_counted() {
+        let queue = Queue::new(LIMITS);
+        queue.push(&[0; 4097], false);
+        queue.push(&[0; 4096], false);
+        queue.close();
+        queue.push(&[0], true);
+        assert_eq!(queue.counts().dropped, Dropped { oversized: 1, stopped: 1, ..Dropped::default() });
+        queue.abandon();
+        assert_eq!(queue.counts().dropped, Dropped { oversized: 1, stopped: 2, ..Dropped::default() });
+        assert_eq!((queue.counts().waiting, queue.counts().bytes), (0, 0));
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Push(usize, bool),
+        Take(usize, bool),
+        Settle(u8),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            6 => (0usize..5000, any::<bool>()).prop_map(|(len, failed)| Step::Push(len, failed)),
+            1 => (0usize..9000, any::<bool>()).prop_map(|(bytes, all)| Step::Take(bytes, all)),
+            1 => (0u8..3).prop_map(Step::Settle),
+        ]
+    }
+
+    proptest! {
+        /// Whatever happens: every span is in exactly one count, and memory stays within its bound.
+        #[test]
+        fn nothing_is_lost_uncounted(steps in proptest::collection::vec(step(), 0..200), bytes_max in 0usize..40_000) {
+            let queue = Queue::new(Limits { bytes_max, ..LIMITS });
+            let mut taken = VecDeque::new();
+            for step in steps {
+                match step {
+                    Step::Push(len, failed) => queue.push(&vec![7; len], failed),
+                    Step::Take(bytes, all) => taken.extend(queue.take(bytes, all)),
+                    Step::Settle(how) => {
+                        let Some(batch) = taken.pop_front() else { continue };
+                        match how {
+                            0 => queue.sent(batch, 1),
+                            1 => queue.give_back(batch),
+                            _ => queue.refuse(batch),
+                        }
+                    }
+                }
+                let counts = queue.counts();
+                let known = counts.sent + counts.rejected + counts.dropped.total() + counts.waiting + counts.in_flight;
+                prop_assert_eq!(counts.recorded, known);
+                prop_assert!(counts.bytes <= bytes_max, "{} held of {}", counts.bytes, bytes_max);
+            }
+            taken.into_iter().for_each(|batch| queue.give_back(batch));
+            queue.abandon();
+            prop_assert_eq!((queue.counts().bytes, queue.counts().waiting, queue.counts().in_flight), (0, 0, 0));
+        }
+    }
+}
