@@ -1,5 +1,7 @@
 //! Keeping spans: one trait, so that everything above it neither knows nor cares where they lie.
 
+pub mod embedded;
+
 use std::future::Future;
 use std::pin::Pin;
 
@@ -51,9 +53,14 @@ pub struct Appended {
     pub fresh: Vec<Reported>,
     /// Spans that were there already, to the letter.
     pub repeated: usize,
-    /// Spans whose key was there with other content; kept too, and counted in `fresh`.
+    /// Spans whose key was there with other content; kept too, and in `fresh`.
     pub conflicting: usize,
+    /// Spans that were not kept, because their trace (or their key) has as many as one may have.
+    pub over_limit: usize,
 }
+
+/// Set by a store, when reading, on a span whose key was there before with other content: the how-manieth it is.
+pub const CONFLICT: &str = "raceway.conflict";
 
 /// Why a store did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +68,9 @@ pub enum StoreError {
     /// The disk or the database failed; the text names what to look at.
     #[error("{0}")]
     Failed(String),
+    /// No room on the disk: nothing is written until there is some, what was kept stays readable.
+    #[error("{0}")]
+    Full(String),
     /// Too much is waiting to be written: try again after a moment.
     #[error("the store is overloaded; try again in {retry_after:?}")]
     Overloaded {
@@ -105,6 +115,9 @@ pub struct TracePage {
     pub total: u64,
     /// Whether `total` was cut short because counting on would have cost too much.
     pub total_is_lower_bound: bool,
+    /// Where to go on ([`TraceQuery::after`]); `None` at the end. A page may have fewer rows than asked for, even none,
+    /// and still go on: a call looks at a bounded number of traces.
+    pub next: Option<(u64, TraceId)>,
 }
 
 /// What the list of traces shows of one.

@@ -1,0 +1,256 @@
+//! The row of a trace: what the list of traces shows and what it can be filtered by, kept up to date span by span.
+
+use raceway_analyzer_client::Reported;
+use raceway_trace::TraceId;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::codec::{Corrupt, read_count, read_number, read_text, take, write_number, write_text};
+use crate::store::{TraceQuery, TraceRow};
+
+/// Names of operations are remembered by hash, up to so many: 512 B. A trace with more different ones is looked
+/// through span by span when someone asks for an operation that is not among them.
+const OPERATIONS_MAX: usize = 64;
+
+/// Services are listed by name, up to so many: no page shows more, and a hostile trace must not grow its row.
+const SERVICES_MAX: usize = 128;
+
+/// A row with what is needed to keep it up to date.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Row {
+    /// What others see.
+    pub(super) shown: TraceRow,
+    /// Hashes of the spans' names, sorted.
+    operations: Vec<u64>,
+    /// Whether there were more names than are remembered.
+    operations_more: bool,
+    /// Start of the span that `root_service` and `root_operation` are taken from.
+    root_start_ns: u64,
+    /// Whether that span has no parent.
+    rooted: bool,
+}
+
+/// What a row says about a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Match {
+    /// It fits.
+    Yes,
+    /// It does not.
+    No,
+    /// It fits if one of its spans has the name that is asked for.
+    IfOperation,
+}
+
+impl Row {
+    /// The row of a trace of which nothing is known yet.
+    pub(super) fn new(trace_id: TraceId) -> Self {
+        Self {
+            shown: TraceRow {
+                trace_id,
+                spans: 0,
+                first_ns: u64::MAX,
+                last_ns: 0,
+                services: Vec::new(),
+                errors: 0,
+                root_service: String::new(),
+                root_operation: String::new(),
+                certainty: 1.0,
+            },
+            operations: Vec::new(),
+            operations_more: false,
+            root_start_ns: u64::MAX,
+            rooted: false,
+        }
+    }
+
+    /// Takes a span into account that was not there before.
+    pub(super) fn add(&mut self, reported: &Reported) {
+        let span = &reported.span;
+        let service = reported.resource.service_name().unwrap_or_default();
+        let shown = &mut self.shown;
+        shown.spans += 1;
+        shown.first_ns = shown.first_ns.min(span.start_ns);
+        shown.last_ns = shown.last_ns.max(span.end_ns).max(span.start_ns);
+        shown.errors += u64::from(span.status.is_error());
+        if let Some(p) = span.attribute("raceway.parent.p").and_then(|p| p.as_f64()) {
+            shown.certainty = shown.certainty.min(p.clamp(0.0, 1.0));
+        }
+        if let Err(place) = shown.services.binary_search_by(|known| known.as_str().cmp(service))
+            && shown.services.len() < SERVICES_MAX
+            && !service.is_empty()
+        {
+            shown.services.insert(place, service.to_owned());
+        }
+        let root = span.parent_span_id.is_none();
+        let better = (root, std::cmp::Reverse(span.start_ns)) > (self.rooted, std::cmp::Reverse(self.root_start_ns));
+        if better || shown.spans == 1 {
+            service.clone_into(&mut shown.root_service);
+            shown.root_operation = span.name.as_ref().to_owned();
+            (self.rooted, self.root_start_ns) = (root, span.start_ns);
+        }
+        let hash = hash(&span.name);
+        if let Err(place) = self.operations.binary_search(&hash) {
+            if self.operations.len() < OPERATIONS_MAX {
+                self.operations.insert(place, hash);
+            } else {
+                self.operations_more = true;
+            }
+        }
+    }
+
+    /// Whether the trace is one that is asked for, apart from where the page starts.
+    pub(super) fn matches(&self, query: &TraceQuery) -> Match {
+        let shown = &self.shown;
+        let duration_ns = shown.last_ns.saturating_sub(shown.first_ns);
+        let fits = query.service.as_ref().is_none_or(|service| shown.services.binary_search(service).is_ok())
+            && query.duration_min_ns.is_none_or(|min| duration_ns >= min)
+            && query.duration_max_ns.is_none_or(|max| duration_ns <= max)
+            && query.error.is_none_or(|error| (shown.errors > 0) == error)
+            && query.from_ns.is_none_or(|from| shown.first_ns >= from)
+            && query.to_ns.is_none_or(|to| shown.first_ns < to)
+            && query.spans_min.is_none_or(|min| shown.spans >= min);
+        match &query.operation {
+            _ if !fits => Match::No,
+            None => Match::Yes,
+            Some(operation) if self.operations.binary_search(&hash(operation)).is_ok() => Match::Yes,
+            Some(_) if self.operations_more => Match::IfOperation,
+            Some(_) => Match::No,
+        }
+    }
+
+    /// Appends the row, but for its first time and its trace, which are its key.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let shown = &self.shown;
+        write_number(out, shown.spans);
+        write_number(out, shown.last_ns.saturating_sub(shown.first_ns));
+        write_number(out, shown.errors);
+        out.extend(shown.certainty.to_le_bytes());
+        out.extend([u8::from(self.rooted) | u8::from(self.operations_more) << 1]);
+        write_number(out, self.root_start_ns.saturating_sub(shown.first_ns));
+        write_text(out, &shown.root_service);
+        write_text(out, &shown.root_operation);
+        write_number(out, shown.services.len() as u64);
+        for service in &shown.services {
+            write_text(out, service);
+        }
+        write_number(out, self.operations.len() as u64);
+        for operation in &self.operations {
+            out.extend(operation.to_le_bytes());
+        }
+    }
+
+    /// Reads back what [`Row::write`] wrote.
+    pub(super) fn read(mut bytes: &[u8], first_ns: u64, trace_id: TraceId) -> Result<Self, Corrupt> {
+        let bytes = &mut bytes;
+        let mut row = Self::new(trace_id);
+        let shown = &mut row.shown;
+        shown.first_ns = first_ns;
+        shown.spans = read_number(bytes)?;
+        shown.last_ns = first_ns.saturating_add(read_number(bytes)?);
+        shown.errors = read_number(bytes)?;
+        shown.certainty = f64::from_le_bytes(take(bytes)?);
+        let [flags] = take(bytes)?;
+        (row.rooted, row.operations_more) = (flags & 1 != 0, flags & 2 != 0);
+        row.root_start_ns = first_ns.saturating_add(read_number(bytes)?);
+        shown.root_service = read_text(bytes)?.to_owned();
+        shown.root_operation = read_text(bytes)?.to_owned();
+        for _ in 0..read_count(bytes)? {
+            shown.services.push(read_text(bytes)?.to_owned());
+        }
+        for _ in 0..read_count(bytes)? {
+            row.operations.push(u64::from_le_bytes(take(bytes)?));
+        }
+        Ok(row)
+    }
+}
+
+fn hash(operation: &str) -> u64 {
+    xxh3_64(operation.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use raceway_analyzer_client::{Kind, Resource, Span};
+    use raceway_trace::SpanId;
+
+    use super::*;
+
+    fn trace_id() -> TraceId {
+        TraceId::new(7).unwrap()
+    }
+
+    fn reported(service: &'static str, name: &str, parent: Option<u64>, start_ns: u64, end_ns: u64) -> Reported {
+        let mut span = Span::new(trace_id(), SpanId::new(start_ns).unwrap(), Kind::Server, name.to_owned(), start_ns);
+        span.parent_span_id = parent.and_then(SpanId::new);
+        span.end_ns = end_ns;
+        Reported { resource: Arc::new(Resource::new(service)), scope: "".into(), span }
+    }
+
+    fn row(spans: &[Reported]) -> Row {
+        let mut row = Row::new(trace_id());
+        spans.iter().for_each(|span| row.add(span));
+        row
+    }
+
+    #[test]
+    fn the_root_wins_over_earlier_spans_and_the_earliest_over_later_ones() {
+        let child = reported("b", "GET /b", Some(1), 5, 9);
+        let later = reported("c", "GET /c", Some(1), 6, 7);
+        let root = reported("a", "GET /a", None, 10, 20);
+        for spans in [[&child, &later, &root], [&root, &later, &child]] {
+            let row = row(&spans.map(Clone::clone));
+            assert_eq!((row.shown.root_service.as_str(), row.shown.root_operation.as_str()), ("a", "GET /a"));
+            assert_eq!((row.shown.first_ns, row.shown.last_ns, row.shown.spans), (5, 20, 3));
+            assert_eq!(row.shown.services, ["a", "b", "c"]);
+        }
+        assert_eq!(row(&[later, child]).shown.root_service, "b");
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let mut span = reported("a", "GET /a", None, 10, 20);
+        span.span.set("raceway.parent.p", 0.75);
+        let row = row(&[span, reported("b", "GET /b", Some(10), 12, 15)]);
+        let mut bytes = Vec::new();
+        row.write(&mut bytes);
+        assert_eq!(Row::read(&bytes, 10, trace_id()), Ok(row.clone()));
+        assert_eq!(row.shown.certainty, 0.75);
+        for cut in 0..bytes.len() {
+            assert_eq!(Row::read(&bytes[..cut], 10, trace_id()), Err(Corrupt));
+        }
+    }
+
+    #[test]
+    fn filters() {
+        let row = row(&[reported("a", "GET /a", None, 10, 20), reported("b", "GET /b", Some(10), 12, 15)]);
+        let fits = |narrow: fn(&mut TraceQuery)| {
+            let mut query = TraceQuery::default();
+            narrow(&mut query);
+            row.matches(&query) == Match::Yes
+        };
+        assert!(fits(|_| {}));
+        assert!(fits(|query| query.service = Some("b".into())));
+        assert!(!fits(|query| query.service = Some("c".into())));
+        assert!(fits(|query| query.operation = Some("GET /b".into())));
+        assert!(!fits(|query| query.operation = Some("GET /".into())));
+        assert!(fits(|query| (query.duration_min_ns, query.duration_max_ns) = (Some(10), Some(10))));
+        assert!(!fits(|query| query.duration_min_ns = Some(11)));
+        assert!(!fits(|query| query.duration_max_ns = Some(9)));
+        assert!(!fits(|query| query.error = Some(true)));
+        assert!(fits(|query| query.error = Some(false)));
+        assert!(fits(|query| (query.from_ns, query.to_ns) = (Some(10), Some(11))));
+        assert!(!fits(|query| query.to_ns = Some(10)));
+        assert!(fits(|query| query.spans_min = Some(2)));
+        assert!(!fits(|query| query.spans_min = Some(3)));
+    }
+
+    #[test]
+    fn more_names_than_are_remembered_must_be_looked_for() {
+        let spans: Vec<_> = (1..100).map(|at| reported("a", &format!("op {at}"), None, at, at)).collect();
+        let asked =
+            |name: &str| row(&spans).matches(&TraceQuery { operation: Some(name.into()), ..Default::default() });
+        assert_eq!(asked("op 1"), Match::Yes);
+        assert_eq!(asked("op 99"), Match::IfOperation);
+    }
+}
