@@ -11,7 +11,7 @@ use bytes::{Buf, BytesMut};
 use memchr::memchr;
 
 use super::framing::{Facts, Kind};
-use super::syntax::{is_field_value, is_token, is_token_byte, trim};
+use super::syntax::{is_field_value, is_token, token_len, trim};
 use super::{HeadError, Limits};
 
 /// Larger buffers are not kept for the next head: one oversized head must not stay with a connection for its life.
@@ -298,9 +298,14 @@ impl Fields {
 
     /// Like [`replace`](Self::replace), with the value written straight into the head.
     pub fn replace_with(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let before = self.present;
         let Some(line) = self.append(name.as_bytes(), value) else { return false };
         let Fields { raw, lines, .. } = self;
         let mut placed = false;
+        if before & line.tag.bit() == 0 {
+            lines.push(line);
+            return true;
+        }
         lines.retain_mut(|old| {
             if !old.is(raw, line.tag, name.as_bytes()) {
                 return true;
@@ -376,8 +381,7 @@ impl Fields {
 /// its CRLF; also for trailers.
 #[inline]
 pub(super) fn split_line(line: &[u8]) -> Result<(&[u8], &[u8], usize), HeadError> {
-    let name_len = line.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(line.len());
-    let (name, rest) = line.split_at(name_len);
+    let (name, rest) = line.split_at(token_len(line));
     let Some((b':', rest)) = rest.split_first() else {
         return Err(HeadError::Bad(match (name, rest) {
             ([], [b' ' | b'\t', ..]) => "folded_line",

@@ -29,12 +29,27 @@ const fn table(marks: &[u8], alphanumeric: bool) -> [bool; 256] {
 }
 
 #[inline]
-pub(super) fn is_token_byte(byte: u8) -> bool {
+fn is_token_byte(byte: u8) -> bool {
     TOKEN.get(usize::from(byte)).copied().unwrap_or(false)
 }
 
+/// How many bytes at the front are token bytes. Eight at a time: where a name ends is nothing a branch predictor knows.
+#[inline]
+pub(super) fn token_len(bytes: &[u8]) -> usize {
+    let (blocks, rest) = bytes.as_chunks::<8>();
+    let mut len = 0;
+    for block in blocks {
+        let valid = block.iter().rev().fold(0_u32, |valid, &byte| valid << 1 | u32::from(is_token_byte(byte)));
+        if valid != 0xff {
+            return len + valid.trailing_ones() as usize;
+        }
+        len += block.len();
+    }
+    len + rest.iter().take_while(|&&byte| is_token_byte(byte)).count()
+}
+
 pub(super) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
+    !bytes.is_empty() && token_len(bytes) == bytes.len()
 }
 
 /// A control character other than HTAB. CR, LF and NUL are among them.
@@ -43,17 +58,24 @@ fn is_control(byte: u8) -> bool {
     (byte < b' ') & (byte != b'\t') | (byte == 0x7f)
 }
 
-/// Whether `bytes` may be a field value: no control characters but HTAB. 16 bytes at a time without a branch, which
-/// the compiler makes vector instructions of: this runs over most of every head.
+/// Without a branch per byte, so that the compiler makes vector instructions of it.
+#[inline]
+fn has_control<const N: usize>(bytes: &[u8; N]) -> bool {
+    bytes.iter().fold(false, |found, &byte| found | is_control(byte))
+}
+
+/// Whether `bytes` may be a field value: no control characters but HTAB. This runs over most of every head, so it goes
+/// by blocks; the last block overlaps the one before.
 #[inline]
 pub(super) fn is_field_value(bytes: &[u8]) -> bool {
-    let (blocks, rest) = bytes.as_chunks::<16>();
-    for block in blocks {
-        if block.iter().fold(false, |bad, &byte| bad | is_control(byte)) {
-            return false;
-        }
-    }
-    !rest.iter().fold(false, |bad, &byte| bad | is_control(byte))
+    let Some(last) = bytes.last_chunk::<16>() else {
+        return match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+            (Some(first), Some(last)) => !(has_control(first) | has_control(last)),
+            _ => !bytes.iter().fold(false, |found, &byte| found | is_control(byte)),
+        };
+    };
+    let (blocks, _) = bytes.as_chunks::<16>();
+    !has_control(last) && !blocks.iter().any(has_control)
 }
 
 /// Whether `bytes` may stand in a request line as its target: no spaces, no control characters. More than RFC 3986
