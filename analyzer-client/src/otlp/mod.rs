@@ -16,6 +16,8 @@
 pub(crate) mod metrics;
 pub(crate) mod reply;
 pub(crate) mod span;
+#[cfg(test)]
+mod tests;
 pub(crate) mod wire;
 
 use crate::span::Resource;
