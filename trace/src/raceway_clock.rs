@@ -3,7 +3,7 @@
 use crate::base64url;
 use crate::clock::VectorClock;
 use crate::json::{Charset, Reader, write_string};
-use crate::text::{decimal_len, trim, write_decimal, write_span_id, write_uuid};
+use crate::text::{decimal_len, trim, write_decimal, write_span_id};
 use crate::{SpanId, TraceId};
 
 /// The header's name.
@@ -167,7 +167,7 @@ impl RacewayClockRef<'_> {
 
     fn write_json(&self, skipped: usize, out: &mut Vec<u8>) {
         out.extend_from_slice(br#"{"trace_id":""#);
-        write_uuid(self.trace_id, out);
+        out.extend_from_slice(&self.trace_id.to_uuid());
         out.extend_from_slice(br#"","span_id":""#);
         write_span_id(self.span_id, out);
         out.extend_from_slice(br#"","parent_span_id":"#);
@@ -226,7 +226,7 @@ impl Fields {
     /// Of a repeated key the last value counts, as in the SDKs.
     fn read(json: &[u8]) -> Option<Self> {
         let (mut fields, mut elided) = (Self::default(), 0);
-        let mut reader = Reader::new(json);
+        let mut reader = Reader::new(json)?;
         reader.object(|key, reader| {
             match key {
                 "trace_id" => fields.trace_id = reader.string_or_skip()?.and_then(|id| TraceId::parse(id.as_bytes())),

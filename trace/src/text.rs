@@ -1,6 +1,6 @@
 //! Small pieces that several codecs share: white space, hex, decimal numbers, hashes.
 
-use crate::{SpanId, TraceId};
+use crate::SpanId;
 
 /// A header value without the optional white space that HTTP allows around it.
 pub(crate) fn trim(mut value: &[u8]) -> &[u8] {
@@ -34,9 +34,9 @@ const fn nibble(digit: u8) -> Option<u8> {
     }
 }
 
-/// The hex digit of a number below 16.
+/// The lower-case hex digit of a number below 16.
 pub(crate) const fn digit(nibble: u8) -> u8 {
-    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
+    nibble + b'0' + (nibble > 9) as u8 * (b'a' - b'0' - 10)
 }
 
 /// One to `digits_max` hex digits of either case, leading zeros left out or not.
@@ -45,21 +45,6 @@ pub(crate) fn hex_short(digits: &[u8], digits_max: usize) -> Option<u128> {
         return None;
     }
     digits.iter().try_fold(0u128, |value, digit| Some(value << 4 | u128::from(nibble(digit.to_ascii_lowercase())?)))
-}
-
-/// `8-4-4-4-12`, the way Raceway's SDKs write a trace id.
-pub(crate) fn write_uuid(id: TraceId, out: &mut Vec<u8>) {
-    let hex = id.to_hex();
-    let mut from = hex.iter();
-    let mut uuid = [b'-'; 36];
-    for (at, to) in uuid.iter_mut().enumerate() {
-        if !matches!(at, 8 | 13 | 18 | 23)
-            && let Some(&digit) = from.next()
-        {
-            *to = digit;
-        }
-    }
-    out.extend_from_slice(&uuid);
 }
 
 /// 16 hex digits.

@@ -91,15 +91,14 @@ impl<'a> Tracestate<'a> {
             ours.write(out);
         }
         let own_len = out.len() - start;
-        let others = || self.members.iter().copied().filter(|member| own_value(member).is_none());
-        let members_max = MEMBERS_MAX - usize::from(own_len > 0);
-        let room = |long: bool| {
-            let kept = others().take(members_max).filter(|member| long || member.len() <= MEMBER_LONG);
-            let comma_first = usize::from(own_len > 0);
-            kept.map(|member| member.len() + 1).sum::<usize>() + comma_first + own_len <= BYTES_MAX + 1
+        let others = || {
+            let others = self.members.iter().copied().filter(|member| own_value(member).is_none());
+            others.take(MEMBERS_MAX - usize::from(ours.is_some()))
         };
-        let long = room(true);
-        for member in others().take(members_max).filter(|member| long || member.len() <= MEMBER_LONG) {
+        // With a comma before each, the first included if it stands alone.
+        let len = own_len + others().map(|member| 1 + member.len()).sum::<usize>();
+        let fits = len <= BYTES_MAX + usize::from(ours.is_none());
+        for member in others().filter(|member| fits || member.len() <= MEMBER_LONG) {
             let comma = usize::from(out.len() > start);
             if out.len() - start + comma + member.len() > BYTES_MAX {
                 break;

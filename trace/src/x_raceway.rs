@@ -97,7 +97,7 @@ impl Projection {
 
     /// Reads the header's value. Entries that make no sense are passed over.
     pub fn parse(value: &[u8]) -> Result<Self, InvalidProjection> {
-        let mut reader = Reader::new(trim(value));
+        let mut reader = Reader::new(trim(value)).ok_or(InvalidProjection::Json)?;
         let mut entries = Vec::new();
         let parsed = match reader.peek() {
             Some(b'{') => reader.object(|service, reader| {
@@ -109,8 +109,7 @@ impl Projection {
             None => return Err(InvalidProjection::Json),
         };
         parsed.and_then(|()| reader.end()).ok_or(InvalidProjection::Json)?;
-        let clock: VectorClock = entries.into_iter().collect();
-        Ok(Self { entries: clock.iter().map(|(service, value)| (service.clone(), value)).collect() })
+        Ok(entries.into_iter().collect())
     }
 
     /// The counter of a service, if it was ever heard of.
@@ -181,8 +180,7 @@ impl Projection {
 /// As [`VectorClock`]'s: values outside 1 to 2^53 − 1 are passed over, the larger of two is taken.
 impl FromIterator<(Component, u64)> for Projection {
     fn from_iter<T: IntoIterator<Item = (Component, u64)>>(entries: T) -> Self {
-        let clock: VectorClock = entries.into_iter().collect();
-        Self { entries: clock.iter().map(|(service, value)| (service.clone(), value)).collect() }
+        Self { entries: VectorClock::from_iter(entries).into_entries() }
     }
 }
 

@@ -141,6 +141,11 @@ impl VectorClock {
         clock
     }
 
+    /// The bare entries.
+    pub(crate) fn into_entries(self) -> Vec<(Component, u64)> {
+        self.entries
+    }
+
     /// The counter that stands last, which is a strand's own.
     pub(super) fn last(&self) -> u64 {
         self.entries.last().map_or(0, |&(_, value)| value)
@@ -187,7 +192,7 @@ impl VectorClock {
     /// Reads what [`VectorClock::write_json`] wrote, or an SDK. Entries that make no sense are passed over; `None`
     /// only where the text is not JSON.
     pub fn parse_json(text: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(text);
+        let mut reader = Reader::new(text)?;
         let clock = Self::read(&mut reader)?;
         reader.end()?;
         Some(clock)
