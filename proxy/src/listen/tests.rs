@@ -1,0 +1,129 @@
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use super::*;
+use crate::metrics::Metrics;
+
+fn local() -> SocketAddr {
+    ([127, 0, 0, 1], 0).into()
+}
+
+#[test]
+fn the_canned_answer_is_as_long_as_it_says() {
+    let text = std::str::from_utf8(OVERLOADED).expect("text");
+    let (head, body) = text.split_once("\r\n\r\n").expect("head and body");
+    assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
+}
+
+#[test]
+fn the_limit_on_open_files_is_raised_to_the_hard_one() {
+    let raised = raise_open_files();
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    assert_eq!(current, maximum);
+    assert_eq!(raised, maximum.unwrap_or(u64::MAX));
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_had_says_why() {
+    let first = bind(local()).expect("any port");
+    let taken = first.local_addr().expect("bound");
+    let error = bind(taken).expect_err("taken").to_string();
+    assert!(error.contains(&taken.to_string()) && error.contains("choose another port"), "{error}");
+    // TEST-NET-1: no host has it.
+    let error = bind(([192, 0, 2, 1], 0).into()).expect_err("not ours").to_string();
+    assert!(error.contains("no interface of this host"), "{error}");
+}
+
+#[tokio::test]
+async fn connections_are_served_shed_and_ended() {
+    let listener = bind(local()).expect("any port");
+    let address = listener.local_addr().expect("bound");
+    let (metrics, drain, arrived) = (Metrics::new(), Drain::new(), Arc::new(Notify::new()));
+    let accepting = tokio::spawn({
+        let (drain, counted, arrived) = (drain.clone(), metrics.inbound_listener(), Arc::clone(&arrived));
+        accept(listener, 1, drain, counted, move |mut stream, _| {
+            let arrived = Arc::clone(&arrived);
+            async move {
+                arrived.notify_one();
+                let mut byte = [0];
+                if stream.read(&mut byte).await.is_ok_and(|read| read > 0) {
+                    let _ = stream.write_all(b"served").await;
+                }
+            }
+        })
+    });
+
+    let mut first = TcpStream::connect(address).await.expect("it listens");
+    arrived.notified().await;
+
+    let mut second = TcpStream::connect(address).await.expect("it listens");
+    second.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("open");
+    let mut answer = Vec::new();
+    second.read_to_end(&mut answer).await.expect("an orderly end");
+    assert_eq!(answer, OVERLOADED);
+
+    drain.begin();
+    first.write_all(b"x").await.expect("open");
+    let mut answer = Vec::new();
+    first.read_to_end(&mut answer).await.expect("an orderly end");
+    assert_eq!(answer, b"served");
+
+    // Room again, also while draining; and the end closes what is open. A place is free a moment after the
+    // connection's end was seen here.
+    let third = loop {
+        let mut third = TcpStream::connect(address).await.expect("it listens");
+        tokio::select! {
+            () = arrived.notified() => break third,
+            read = third.read_u8() => assert!(read.is_err(), "nothing is sent before a request"),
+        }
+    };
+    drain.end();
+    accepting.await.expect("no panic");
+    let mut third = third;
+    assert!(third.read_u8().await.is_err());
+    let text = String::from_utf8(metrics.text()).expect("text");
+    assert!(text.contains(r#"connections_open{listener="inbound"} 0"#), "{text}");
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_panic_stays_in_its_connection() {
+    let listener = bind(local()).expect("any port");
+    let address = listener.local_addr().expect("bound");
+    let (metrics, drain) = (Metrics::new(), Drain::new());
+    let mut count = 0;
+    let counted = metrics.inbound_listener();
+    let accepting = accept(listener, 10, drain.clone(), counted, move |mut stream, _| {
+        count += 1;
+        let first = count == 1;
+        async move {
+            assert!(!first, "this panic is part of the test");
+            let _ = stream.write_all(b"served").await;
+        }
+    });
+    let calling = async {
+        let mut answers = Vec::new();
+        for _ in 0..2 {
+            let mut stream = TcpStream::connect(address).await.expect("it listens");
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer).await;
+            answers.push(answer);
+        }
+        drain.end();
+        answers
+    };
+    let ((), answers) = tokio::join!(accepting, calling);
+    assert_eq!(answers, [b"".to_vec(), b"served".to_vec()]);
+}
+
+#[test]
+fn only_what_would_fail_again_is_waited_for() {
+    let of = |errno: Errno| failure(&io::Error::from(errno));
+    assert_eq!(of(Errno::MFILE), ("file_limit", true));
+    assert_eq!(of(Errno::NFILE), ("file_limit", true));
+    assert_eq!(of(Errno::NOBUFS), ("memory", true));
+    assert_eq!(of(Errno::CONNABORTED), ("aborted", false));
+    assert_eq!(of(Errno::INVAL), ("other", true));
+    assert_eq!(failure(&io::Error::other("x")), ("other", true));
+}
