@@ -1,0 +1,250 @@
+// The drawing. dagre says where everything goes; React Flow moves and zooms it. Nodes are links and labels are links, so
+// that the picture is as usable by keyboard as the table.
+
+import {
+  BaseEdge,
+  EdgeLabelRenderer,
+  type EdgeProps,
+  type Edge as FlowEdge,
+  type Node as FlowNode,
+  Panel as FlowPanel,
+  Handle,
+  type NodeProps,
+  Position,
+  ReactFlow,
+  ReactFlowProvider,
+  useReactFlow,
+} from "@xyflow/react";
+import "@xyflow/react/dist/base.css";
+import { type CSSProperties, useEffect, useMemo, useRef, useState } from "react";
+import type { Edge, EntryPoint, Node } from "../api/types";
+import { countShort, percent, rate } from "../lib/format";
+import { Link } from "../lib/router";
+import { useServiceColour } from "../lib/services";
+import { Icon } from "../ui/icons";
+import { Health } from "../ui/parts";
+import { graphHref } from "./address";
+import { arrowHead, bestLayout, LABEL, type Layout, NODE, type Point, smoothPath } from "./layout";
+import { edgeCertainty, edgeKey, edgeLabel, edgeSentence, type Graph, latencyWords, nodeSentence } from "./model";
+import "./canvas.css";
+
+type ServiceNode = FlowNode<{ node: Node; entry: EntryPoint | undefined; selected: boolean }, "service">;
+type CallEdge = FlowEdge<{ edge: Edge; points: Point[]; label: Point; selected: boolean; dimmed: boolean }, "call">;
+
+const nodeTypes = { service: ServiceBox };
+const edgeTypes = { call: CallLine };
+
+type Props = { graph: Graph; service: string | null; selected: string | null };
+
+export default function Canvas(props: Props) {
+  const box = useRef<HTMLElement>(null);
+  const [space, setSpace] = useState<{ width: number; height: number } | null>(null);
+
+  useEffect(() => {
+    const observer = new ResizeObserver(([entry]) => {
+      if (!entry) return;
+      const { width, height } = entry.contentRect;
+      setSpace((old) => (old?.width === width && old.height === height ? old : { width, height }));
+    });
+    if (box.current) observer.observe(box.current);
+    return () => observer.disconnect();
+  }, []);
+
+  return (
+    <section className="graph-canvas" ref={box} aria-label="Dependency graph, drawn. The table has the same data.">
+      {space && (
+        <ReactFlowProvider>
+          <Flow {...props} space={space} />
+        </ReactFlowProvider>
+      )}
+    </section>
+  );
+}
+
+function Flow({ graph, service, selected, space }: Props & { space: { width: number; height: number } }) {
+  // Places depend on names alone: new numbers every few seconds must not make the picture jump.
+  const shape = [...graph.nodes.map((node) => node.name), "", ...graph.edges.map(edgeKey)].join("\n");
+  // biome-ignore lint/correctness/useExhaustiveDependencies: `shape` stands for the graph's names.
+  const placed = useMemo(() => bestLayout(graph, space), [shape, space]);
+  const flow = useReactFlow();
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a new layout is to be fitted, though only its nodes are read.
+  useEffect(() => {
+    // After the nodes of this layout are in place.
+    const frame = requestAnimationFrame(() => void flow.fitView(FIT));
+    return () => cancelAnimationFrame(frame);
+  }, [flow, placed]);
+
+  return (
+    <ReactFlow<ServiceNode, CallEdge>
+      nodes={flowNodes(graph, placed, service)}
+      edges={flowEdges(graph, placed, service, selected)}
+      nodeTypes={nodeTypes}
+      edgeTypes={edgeTypes}
+      nodesDraggable={false}
+      nodesConnectable={false}
+      nodesFocusable={false}
+      edgesFocusable={false}
+      elementsSelectable={false}
+      elevateEdgesOnSelect={false}
+      minZoom={0.2}
+      maxZoom={1.75}
+      fitView
+      fitViewOptions={FIT}
+      proOptions={{ hideAttribution: true }}
+    >
+      <FlowPanel position="bottom-right" className="graph-zoom">
+        <button type="button" className="button square" aria-label="Zoom in" onClick={() => void flow.zoomIn()}>
+          <Icon name="plus" />
+        </button>
+        <button type="button" className="button square" aria-label="Zoom out" onClick={() => void flow.zoomOut()}>
+          <Icon name="minus" />
+        </button>
+        <button
+          type="button"
+          className="button square"
+          aria-label="Show the whole graph"
+          onClick={() => void flow.fitView(FIT)}
+        >
+          <Icon name="fit" />
+        </button>
+      </FlowPanel>
+      <FlowPanel position="bottom-left">
+        <Legend />
+      </FlowPanel>
+    </ReactFlow>
+  );
+}
+
+const FIT = { padding: 0.03, maxZoom: 1.25 };
+
+function flowNodes(graph: Graph, placed: Layout, service: string | null): ServiceNode[] {
+  return graph.nodes.map((node) => {
+    const at = placed.nodes.get(node.name) ?? { x: 0, y: 0 };
+    return {
+      id: node.name,
+      type: "service",
+      position: { x: at.x - NODE.width / 2, y: at.y - NODE.height / 2 },
+      width: NODE.width,
+      height: NODE.height,
+      data: { node, entry: graph.entries.get(node.name), selected: node.name === service },
+    };
+  });
+}
+
+function flowEdges(graph: Graph, placed: Layout, service: string | null, selected: string | null): CallEdge[] {
+  const found: CallEdge[] = [];
+  for (const edge of graph.edges) {
+    const key = edgeKey(edge);
+    const points = placed.lines.get(key);
+    const label = placed.labels.get(key);
+    if (!points || !label) continue;
+    const data = { edge, points, label, selected: key === selected, dimmed: selected !== null && key !== selected };
+    found.push({ id: key, type: "call", source: edge.from_service, target: edge.to_service, data });
+  }
+  // The chosen one is drawn last, on top.
+  return service === null && selected === null
+    ? found
+    : found.sort((a, b) => Number(a.data?.selected) - Number(b.data?.selected));
+}
+
+function ServiceBox({ data: { node, entry, selected } }: NodeProps<ServiceNode>) {
+  const colour = useServiceColour();
+  const kind = ["graph-node", node.virtual && "virtual", selected && "selected", node.status ?? "none"];
+  return (
+    <>
+      <Handle type="target" position={Position.Left} isConnectable={false} />
+      <Link
+        href={graphHref({ service: selected ? null : node.name, edge: null })}
+        className={kind.filter(Boolean).join(" ")}
+        style={{ "--hue": colour(node.name) } as CSSProperties}
+        aria-label={`${nodeSentence(node)}. ${selected ? "Show all services" : "Show only its neighbourhood"}`}
+        draggable={false}
+      >
+        <span className="first">
+          <b className="cut">{node.name}</b>
+          {entry && (
+            <span className="chip plain" title={`${countShort(entry.call_count)} calls from outside`}>
+              entry
+            </span>
+          )}
+          {node.virtual ? <span className="chip plain">no sidecar</span> : <Health status={node.status} terse />}
+        </span>
+        <span>
+          {rate(node.rate)} ·{" "}
+          <span className={node.errors > 0 ? "bad-text" : ""}>{percent(node.error_rate)} errors</span>
+        </span>
+        <span className="latency">{latencyWords(node)}</span>
+      </Link>
+      <Handle type="source" position={Position.Right} isConnectable={false} />
+    </>
+  );
+}
+
+function CallLine({ id, data }: EdgeProps<CallEdge>) {
+  if (!data) return null;
+  const { edge, points, label, selected, dimmed } = data;
+  const certainty = edgeCertainty(edge.certainty);
+  const words = edgeLabel(edge);
+  const state = [certainty, edge.error_rate >= 0.05 && "failing", selected && "selected", dimmed && "dimmed"];
+  const kind = state.filter(Boolean).join(" ");
+  // Ten times the calls make the line a pixel wider.
+  const width = 1.25 + Math.min(3, Math.log10(Math.max(1, edge.call_count)) * 0.5);
+  return (
+    <>
+      <BaseEdge
+        id={id}
+        path={smoothPath(points)}
+        className={`graph-line ${kind}`}
+        style={{ strokeWidth: width }}
+        interactionWidth={0}
+      />
+      <path d={arrowHead(points, 6 + width * 1.5)} className={`graph-arrow ${kind}`} />
+      <EdgeLabelRenderer>
+        <Link
+          href={graphHref({ edge: selected ? null : edge })}
+          className={`graph-label nopan ${kind}`}
+          style={{
+            width: LABEL.width,
+            height: LABEL.height,
+            transform: `translate(-50%, -50%) translate(${label.x}px, ${label.y}px)`,
+          }}
+          aria-label={edgeSentence(edge)}
+          data-edge={`${edge.from_service} -> ${edge.to_service}`}
+        >
+          <span className="calls">
+            <b>{words.calls}</b>
+            {words.errors && <span className="bad-text"> · {words.errors}</span>}
+          </span>
+          <span>{words.latency}</span>
+          <span className="certainty">{words.certainty}</span>
+        </Link>
+      </EdgeLabelRenderer>
+    </>
+  );
+}
+
+function Legend() {
+  return (
+    <dl className="graph-legend">
+      <div>
+        <dt>
+          <span className="line-sample certain" />
+        </dt>
+        <dd>certain links</dd>
+      </div>
+      <div>
+        <dt>
+          <span className="line-sample likely" />
+        </dt>
+        <dd>some only likely</dd>
+      </div>
+      <div>
+        <dt>
+          <span className="line-sample unlinked" />
+        </dt>
+        <dd>mostly unlinked</dd>
+      </div>
+    </dl>
+  );
+}

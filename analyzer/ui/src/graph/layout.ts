@@ -1,0 +1,104 @@
+// Places for nodes, labels and lines, by dagre. Both directions are tried: the one that is drawn larger wins, so that a
+// telephone gets a tall graph and a wide screen a wide one.
+
+import dagre from "@dagrejs/dagre";
+import { edgeKey, type Graph } from "./model";
+
+/** Pixels at 100%. */
+export const NODE = { width: 184, height: 68 };
+export const LABEL = { width: 186, height: 50 };
+
+export type Point = { x: number; y: number };
+
+/** Where everything goes; points are centres, except those of `lines`, which run from border to border. */
+export type Layout = {
+  direction: "LR" | "TB";
+  width: number;
+  height: number;
+  nodes: Map<string, Point>;
+  labels: Map<string, Point>;
+  lines: Map<string, Point[]>;
+};
+
+/** Lays the graph out in one direction. The same graph gives the same picture, in whatever order it came. */
+export function layout(graph: Graph, direction: "LR" | "TB"): Layout {
+  const g = new dagre.graphlib.Graph();
+  g.setGraph({
+    rankdir: direction,
+    ranksep: direction === "LR" ? 26 : 22,
+    nodesep: direction === "LR" ? 26 : 34,
+    edgesep: 18,
+    marginx: 12,
+    marginy: 12,
+  });
+  for (const name of graph.nodes.map((node) => node.name).sort()) g.setNode(name, { ...NODE });
+  for (const edge of graph.edges.toSorted((a, b) => (edgeKey(a) < edgeKey(b) ? -1 : 1))) {
+    // A node that the answer does not list would stop the layout: the edge alone is proof enough that it exists.
+    if (g.hasNode(edge.from_service) && g.hasNode(edge.to_service)) {
+      g.setEdge(edge.from_service, edge.to_service, { ...LABEL, labelpos: "c" });
+    }
+  }
+  dagre.layout(g);
+
+  const nodes = new Map(g.nodes().map((name) => [name, { x: g.node(name).x, y: g.node(name).y }]));
+  const labels = new Map<string, Point>();
+  const lines = new Map<string, Point[]>();
+  for (const { v, w } of g.edges()) {
+    const placed = g.edge(v, w) as { x: number; y: number; points: Point[] };
+    const key = edgeKey({ from_service: v, to_service: w });
+    labels.set(key, { x: placed.x, y: placed.y });
+    lines.set(key, placed.points);
+  }
+  const size = g.graph() as { width?: number; height?: number };
+  return { direction, width: size.width ?? 0, height: size.height ?? 0, nodes, labels, lines };
+}
+
+/** How large the layout would be drawn in a space: 1 for full size. */
+export function scaleIn(placed: Pick<Layout, "width" | "height">, space: { width: number; height: number }): number {
+  return Math.min(1, space.width / Math.max(1, placed.width), space.height / Math.max(1, placed.height));
+}
+
+/** The layout in the direction that is drawn larger in this space. */
+export function bestLayout(graph: Graph, space: { width: number; height: number }): Layout {
+  const across = layout(graph, "LR");
+  const down = layout(graph, "TB");
+  return scaleIn(across, space) >= scaleIn(down, space) ? across : down;
+}
+
+/** A smooth line through the points, as SVG path data. */
+export function smoothPath(points: readonly Point[]): string {
+  const [first, ...rest] = points;
+  if (!first) return "";
+  let path = `M${place(first)}`;
+  rest.forEach((point, i) => {
+    const next = rest[i + 1];
+    // Between two bends the curve passes through the middle; the bends themselves pull it.
+    if (next)
+      path +=
+        i === rest.length - 2 ? `Q${place(point)} ${place(next)}` : `Q${place(point)} ${place(middle(point, next))}`;
+    else if (rest.length === 1) path += `L${place(point)}`;
+  });
+  return path;
+}
+
+/** The triangle at a line's end. */
+export function arrowHead(points: readonly Point[], size = 8): string {
+  const tip = points.at(-1);
+  const before = points.at(-2);
+  if (!tip || !before) return "";
+  const length = Math.hypot(tip.x - before.x, tip.y - before.y) || 1;
+  const along = { x: (tip.x - before.x) / length, y: (tip.y - before.y) / length };
+  const foot = { x: tip.x - along.x * size, y: tip.y - along.y * size };
+  const half = size * 0.55;
+  const left = { x: foot.x - along.y * half, y: foot.y + along.x * half };
+  const right = { x: foot.x + along.y * half, y: foot.y - along.x * half };
+  return `M${place(tip)}L${place(left)}L${place(right)}Z`;
+}
+
+function middle(a: Point, b: Point): Point {
+  return { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 };
+}
+
+function place(point: Point): string {
+  return `${Math.round(point.x * 10) / 10},${Math.round(point.y * 10) / 10}`;
+}

@@ -1,0 +1,74 @@
+// What the dependency graph shows of the analyzer's answer: which nodes and edges a filter leaves, and their words.
+
+import type { Certainty, Edge, EdgeList, EntryPoint, LinkCounts, Node } from "../api/types";
+import { count, countShort, duration, percent, rate, sameUnit } from "../lib/format";
+
+/** Nodes and edges of one view of the graph. */
+export type Graph = { nodes: Node[]; edges: Edge[]; entries: Map<string, EntryPoint> };
+
+/** The graph of an answer. With `service`, only that service, its neighbours, and the edges that touch it. */
+export function graphOf(answer: EdgeList, service: string | null): Graph {
+  const entries = new Map(answer.entry_points.map((entry) => [entry.service, entry]));
+  if (service === null) return { nodes: answer.nodes, edges: answer.edges, entries };
+  const edges = answer.edges.filter((edge) => edge.from_service === service || edge.to_service === service);
+  const near = new Set([service, ...edges.flatMap((edge) => [edge.from_service, edge.to_service])]);
+  return { nodes: answer.nodes.filter((node) => near.has(node.name)), edges, entries };
+}
+
+/** Names an edge; names of services hold no line breaks. */
+export function edgeKey(edge: Pick<Edge, "from_service" | "to_service">): string {
+  return `${edge.from_service}\n${edge.to_service}`;
+}
+
+/** How sure the links of most calls are: what kind of line an edge gets. Even a few guessed calls make it dashed. */
+export function edgeCertainty(links: LinkCounts): Certainty {
+  const all = links.certain + links.likely + links.unlinked;
+  if (links.unlinked * 2 > all) return "unlinked";
+  return links.likely + links.unlinked > 0 ? "likely" : "certain";
+}
+
+/** `98% certain, 2% likely`; kinds that do not occur are left out. */
+export function certaintyWords(links: LinkCounts): string {
+  const all = links.certain + links.likely + links.unlinked;
+  if (all === 0) return "no links";
+  const kinds = ["certain", "likely", "unlinked"] as const;
+  const present = kinds.filter((kind) => links[kind] > 0);
+  if (present.length === 1) return `all ${present[0]}`;
+  return present.map((kind) => `${percent(links[kind] / all)} ${kind}`).join(", ");
+}
+
+/** The lines of an edge's label. */
+export type EdgeLabel = { calls: string; errors: string | null; latency: string; certainty: string };
+
+/** The label of an edge: calls, error rate, p50/p95/p99, certainty. */
+export function edgeLabel(edge: Edge): EdgeLabel {
+  return {
+    calls: `${countShort(edge.call_count)} ${edge.call_count === 1 ? "call" : "calls"}`,
+    errors: edge.errors > 0 ? `${percent(edge.error_rate)} errors` : null,
+    latency: latencyWords(edge),
+    certainty: certaintyWords(edge.certainty),
+  };
+}
+
+/** `p50 12 · p95 40.1 · p99 88 ms`. */
+export function latencyWords(of: Pick<Edge, "p50_ms" | "p95_ms" | "p99_ms">): string {
+  const { values, unit } = sameUnit([of.p50_ms, of.p95_ms, of.p99_ms]);
+  return `p50 ${values[0]} · p95 ${values[1]} · p99 ${values[2]} ${unit}`;
+}
+
+/** The same as one sentence, for those who hear the page. */
+export function edgeSentence(edge: Edge): string {
+  const label = edgeLabel(edge);
+  const errors = edge.errors > 0 ? `${count(edge.errors)} failed (${percent(edge.error_rate)})` : "none failed";
+  return (
+    `${edge.from_service} calls ${edge.to_service}: ${label.calls}, ${errors}, ` +
+    `p50 ${duration(edge.p50_ms)}, p95 ${duration(edge.p95_ms)}, p99 ${duration(edge.p99_ms)}, ` +
+    `links ${label.certainty}`
+  );
+}
+
+/** The same for a node. */
+export function nodeSentence(node: Node): string {
+  const health = node.virtual ? "no sidecar" : (node.status ?? "health unknown");
+  return `${node.name}, ${health}: ${rate(node.rate)}, ${percent(node.error_rate)} errors, p95 ${duration(node.p95_ms)}`;
+}

@@ -1,0 +1,287 @@
+// Beside the graph: the chosen service, the chosen call, or the whole.
+
+import type { ReactNode } from "react";
+import { usePolled } from "../api/poll";
+import type { Edge, EdgeList, Node, ServiceHealth, TraceList } from "../api/types";
+import { bytes, clockTime, count, duration, percent, rate } from "../lib/format";
+import { Link, paths, useParams } from "../lib/router";
+import { tracesHref } from "../traces/filters";
+import { Icon } from "../ui/icons";
+import { LinkBar } from "../ui/link-bar";
+import { Figure, Health, ServiceName, TraceCertainty } from "../ui/parts";
+import { graphHref, graphState } from "./address";
+import { edgeKey } from "./model";
+import "./panel.css";
+
+export function Panel({ answer, health }: { answer: EdgeList; health: ServiceHealth[] }) {
+  const [params] = useParams();
+  const { service, edge } = graphState(params);
+  const call = edge && answer.edges.find((one) => edgeKey(one) === edgeKey(edge));
+  const node = answer.nodes.find((one) => one.name === service);
+  return (
+    <aside className="graph-panel card" aria-label="Details">
+      {call ? (
+        <CallPanel edge={call} />
+      ) : node ? (
+        <ServicePanel node={node} answer={answer} health={health.find((one) => one.name === node.name)} />
+      ) : (
+        <WholePanel answer={answer} />
+      )}
+    </aside>
+  );
+}
+
+type Measured = Pick<Node, "rate" | "errors" | "error_rate" | "p50_ms" | "p95_ms" | "p99_ms">;
+
+/** Rate, errors, duration. */
+function Red({ of, total, totalName }: { of: Measured; total: number; totalName: string }) {
+  return (
+    <dl className="red">
+      <Figure name={totalName}>{count(total)}</Figure>
+      <Figure name="Rate">{rate(of.rate)}</Figure>
+      <Figure name="Errors">
+        <span className={of.errors > 0 ? "bad-text" : undefined}>{count(of.errors)}</span>{" "}
+        <small>{percent(of.error_rate)}</small>
+      </Figure>
+      <Figure name="p50">{duration(of.p50_ms)}</Figure>
+      <Figure name="p95">{duration(of.p95_ms)}</Figure>
+      <Figure name="p99">{duration(of.p99_ms)}</Figure>
+    </dl>
+  );
+}
+
+function Head({
+  kind,
+  close,
+  children,
+}: {
+  kind: string;
+  close: Parameters<typeof graphHref>[0];
+  children: ReactNode;
+}) {
+  return (
+    <header className="panel-head">
+      <div>
+        <span className="soft">{kind}</span>
+        <h2>{children}</h2>
+      </div>
+      <Link href={graphHref(close)} className="button bare square" aria-label={`Close ${kind.toLowerCase()}`}>
+        <Icon name="close" />
+      </Link>
+    </header>
+  );
+}
+
+function ServicePanel(props: { node: Node; answer: EdgeList; health: ServiceHealth | undefined }) {
+  const { node, answer, health } = props;
+  const callers = answer.edges.filter((edge) => edge.to_service === node.name);
+  const callees = answer.edges.filter((edge) => edge.from_service === node.name);
+  const entry = answer.entry_points.find((one) => one.service === node.name);
+  return (
+    <>
+      <Head kind={node.virtual ? "Peer without sidecar" : "Service"} close={{ service: null, edge: null }}>
+        <ServiceName name={node.name} virtual={node.virtual} />
+      </Head>
+      {!node.virtual && (
+        <p>
+          <Health status={node.status} />
+        </p>
+      )}
+      {health?.findings.map((finding) => (
+        <div key={finding.kind + finding.text} className={`finding ${node.status === "critical" ? "bad" : "warn"}`}>
+          <b>{finding.text}</b>
+          <p>{finding.action}</p>
+          <p className="soft">{finding.evidence}</p>
+        </div>
+      ))}
+      <Red of={node} total={node.requests} totalName={node.virtual ? "Calls" : "Requests"} />
+      {node.virtual && (
+        <p className="soft">
+          Nothing in this peer reports; numbers are what its callers saw. A sidecar before it would show what it calls.
+        </p>
+      )}
+      <Neighbours title="Called by" edges={callers} end="from_service" answer={answer}>
+        {entry && (
+          <li>
+            <span className="service">
+              <Icon name="right" />
+              <span>outside callers</span>
+            </span>
+            <span className="num">{count(entry.call_count)}</span>
+            <span className="num soft">{duration(entry.p95_ms)}</span>
+          </li>
+        )}
+      </Neighbours>
+      <Neighbours title="Calls" edges={callees} end="to_service" answer={answer} />
+      {!node.virtual && <RecentTraces service={node.name} />}
+    </>
+  );
+}
+
+function Neighbours(props: {
+  title: string;
+  edges: Edge[];
+  end: "from_service" | "to_service";
+  answer: EdgeList;
+  children?: ReactNode;
+}) {
+  const { title, edges, end, answer, children } = props;
+  const isVirtual = (name: string) => answer.nodes.some((node) => node.name === name && node.virtual);
+  return (
+    <section>
+      <h3>{title}</h3>
+      {edges.length === 0 && !children ? (
+        <p className="soft">Nobody, in this time window.</p>
+      ) : (
+        <ul className="neighbours">
+          <li className="heads" aria-hidden="true">
+            <span />
+            <span className="num">calls</span>
+            <span className="num">p95</span>
+          </li>
+          {children}
+          {edges.map((edge) => (
+            <li key={edgeKey(edge)}>
+              <Link href={graphHref({ edge })} title="Show this call">
+                <ServiceName name={edge[end]} virtual={isVirtual(edge[end])} />
+              </Link>
+              <span className="num">
+                <span className="hidden">calls: </span>
+                {count(edge.call_count)}
+              </span>
+              <span className="num soft">
+                <span className="hidden">p95: </span>
+                {duration(edge.p95_ms)}
+              </span>
+            </li>
+          ))}
+        </ul>
+      )}
+    </section>
+  );
+}
+
+function RecentTraces({ service }: { service: string }) {
+  const traces = usePolled<TraceList>(`/api/services/${encodeURIComponent(service)}/traces?page_size=8`, 5000);
+  return (
+    <section>
+      <h3>
+        Recent traces <Link href={tracesHref({ service })}>Show all</Link>
+      </h3>
+      {traces.data?.traces.length === 0 && <p className="soft">None is kept.</p>}
+      <ul className={traces.stale ? "recent dim" : "recent"}>
+        {traces.data?.traces.map((trace) => (
+          <li key={trace.trace_id}>
+            <Link href={paths.trace(trace.trace_id)}>
+              <span className="soft num">{clockTime(new Date(trace.first_timestamp)).slice(0, 8)}</span>
+              <span className="cut">{trace.root_operation}</span>
+            </Link>
+            {trace.error_count > 0 && (
+              <span className="bad-text" title={`${trace.error_count} failed spans`}>
+                <Icon name="error" />
+                <span className="hidden">has errors</span>
+              </span>
+            )}
+            <TraceCertainty p={trace.certainty} />
+            <span className="num">{duration(trace.duration_ms)}</span>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function CallPanel({ edge }: { edge: Edge }) {
+  return (
+    <>
+      <Head kind="Call" close={{ edge: null }}>
+        <Link href={graphHref({ service: edge.from_service, edge: null })}>
+          <ServiceName name={edge.from_service} />
+        </Link>
+        <span aria-hidden="true"> → </span>
+        <span className="hidden"> calls </span>
+        <Link href={graphHref({ service: edge.to_service, edge: null })}>
+          <ServiceName name={edge.to_service} />
+        </Link>
+      </Head>
+      <Red of={edge} total={edge.call_count} totalName="Calls" />
+      <section>
+        <h3>How surely each call is tied to the request that caused it</h3>
+        <LinkBar links={edge.certainty} brief />
+      </section>
+      <dl className="facts">
+        <dt>Protocol</dt>
+        <dd>{edge.protocols.join(", ") || edge.link_type}</dd>
+        <dt>Bodies</dt>
+        <dd>{bytes(edge.bytes)}</dd>
+        <dt>Traces</dt>
+        <dd>{count(edge.trace_count)}</dd>
+        <dt>Last seen</dt>
+        <dd>{clockTime(new Date(edge.last_seen))}</dd>
+        <dt>Seen as spans</dt>
+        <dd>
+          {count(edge.spans_seen)}
+          {edge.counted !== null && <span className="soft"> of {count(edge.counted)} counted by sidecars</span>}
+        </dd>
+      </dl>
+      <p>
+        <Link href={tracesHref({ service: edge.to_service })} className="button">
+          Traces of {edge.to_service}
+        </Link>
+      </p>
+    </>
+  );
+}
+
+function WholePanel({ answer }: { answer: EdgeList }) {
+  return (
+    <>
+      <header className="panel-head">
+        <div>
+          <span className="soft">Everything</span>
+          <h2>All services</h2>
+        </div>
+      </header>
+      <p className="soft">
+        Choose a service to narrow the graph to it and its neighbours, or a call to see its numbers.
+      </p>
+      <section>
+        <h3>How surely calls are tied to the requests that caused them</h3>
+        <LinkBar links={answer.links} brief />
+      </section>
+      <section>
+        <h3>Called from outside</h3>
+        <ul className="neighbours">
+          <li className="heads" aria-hidden="true">
+            <span />
+            <span className="num">calls</span>
+            <span className="num">p95</span>
+          </li>
+          {answer.entry_points.map((entry) => (
+            <li key={entry.service}>
+              <Link href={graphHref({ service: entry.service, edge: null })}>
+                <ServiceName name={entry.service} />
+              </Link>
+              <span className="num">{count(entry.call_count)}</span>
+              <span className="num soft">{duration(entry.p95_ms)}</span>
+            </li>
+          ))}
+        </ul>
+      </section>
+      <section>
+        <h3>Services</h3>
+        <ul className="neighbours">
+          {answer.nodes.map((node) => (
+            <li key={node.name}>
+              <Link href={graphHref({ service: node.name, edge: null })}>
+                <ServiceName name={node.name} virtual={node.virtual} />
+              </Link>
+              <span className="num soft">{rate(node.rate)}</span>
+              {node.virtual ? <span className="num soft">no sidecar</span> : <Health status={node.status} />}
+            </li>
+          ))}
+        </ul>
+      </section>
+    </>
+  );
+}
