@@ -1,3 +1,38 @@
-//! The sidecar.
+//! The sidecar: a transparent proxy that stamps trace context and vector clocks and records every call.
+//!
+//! A request's life is told by `carry` in [`inbound`] and [`outbound`]; everything else is what those two name.
 
+pub mod admin;
+pub mod config;
+pub mod drain;
 pub mod http1;
+pub mod ignore;
+pub mod listen;
+pub mod metrics;
+pub mod pattern;
+pub mod ready;
+pub mod redact;
+pub mod template;
+
+mod conn;
+mod context;
+mod detect;
+mod exchange;
+mod failure;
+mod inbound;
+mod link;
+mod log;
+mod message;
+mod outbound;
+mod pump;
+mod record;
+mod relay1;
+mod relay2;
+mod requests;
+mod run;
+mod serve;
+mod sidecar;
+mod tunnel;
+mod upstream;
+
+pub use run::main;

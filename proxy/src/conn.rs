@@ -1,0 +1,200 @@
+//! A TCP connection with what has been read from it and what waits to be written to it.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// What one read asks for at least. Most heads fit; more connections' buffers stay in the processor's cache.
+const READ_BYTES: usize = 8 * 1024;
+
+/// What one read asks for while a large body flows: fewer system calls, still less than a socket's own buffer.
+const BULK_READ_BYTES: usize = 64 * 1024;
+
+/// Buffers kept for the next connection that has something to say. Beyond these, memory goes back.
+const SPARE_BUFFERS_MAX: usize = 64;
+
+/// One side of a conversation.
+///
+/// A connection holds buffers only while bytes are on their way: idle, it costs its socket and this struct.
+pub(crate) struct Conn {
+    stream: TcpStream,
+    /// Read, and not yet used.
+    pub(crate) input: BytesMut,
+    /// To be written at the next flush.
+    pub(crate) output: BytesMut,
+    /// The last read filled all the room there was, so the next may ask for more.
+    bulk: bool,
+    /// The peer has said that it will send nothing more.
+    pub(crate) ended: bool,
+}
+
+impl Conn {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self { stream, input: BytesMut::new(), output: BytesMut::new(), bulk: false, ended: false }
+    }
+
+    pub(crate) fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// Reads once, behind what is there already. `0` is the end of the stream.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.ended {
+            return Poll::Ready(Ok(0));
+        }
+        if self.input.capacity() == 0 {
+            self.input = spare_buffer();
+        }
+        let wanted = if self.bulk { BULK_READ_BYTES } else { READ_BYTES };
+        if self.input.capacity() - self.input.len() < wanted / 2 {
+            self.input.reserve(wanted);
+        }
+        loop {
+            if self.stream.poll_read_ready(cx)?.is_pending() {
+                if self.input.is_empty() {
+                    give_back(std::mem::take(&mut self.input));
+                }
+                return Poll::Pending;
+            }
+            let room = self.input.capacity() - self.input.len();
+            match self.stream.try_read_buf(&mut self.input) {
+                Ok(count) => {
+                    self.ended = count == 0;
+                    self.bulk = count == room;
+                    return Poll::Ready(Ok(count));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Reads once, behind what is there already. `0` is the end of the stream.
+    pub(crate) async fn fill(&mut self) -> io::Result<usize> {
+        std::future::poll_fn(|cx| self.poll_fill(cx)).await
+    }
+
+    /// Writes all of the output.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.output.is_empty() {
+            let written = ready!(self.poll_write(cx, None))?;
+            self.output.advance(written);
+        }
+        if self.output.capacity() > 0 {
+            give_back(std::mem::take(&mut self.output));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes all of the output.
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
+        std::future::poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// Writes once: the given bytes (nothing may wait in the output then), else what waits.
+    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: Option<&[u8]>) -> Poll<io::Result<usize>> {
+        let bytes = bytes.unwrap_or(&self.output);
+        loop {
+            ready!(self.stream.poll_write_ready(cx))?;
+            match self.stream.try_write(bytes) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(written) => return Poll::Ready(Ok(written)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// The output, with room: what is put there goes out with the next flush.
+    pub(crate) fn outgoing(&mut self) -> &mut BytesMut {
+        if self.output.capacity() == 0 {
+            self.output = spare_buffer();
+        }
+        &mut self.output
+    }
+
+    /// Tells the peer that nothing more will come (FIN).
+    pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        std::pin::Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    /// Ends the connection the hard way (RST), as the other side's peer did.
+    pub(crate) fn reset(self) {
+        // Closing with a linger time of zero is what sends RST. Where the option cannot be set, FIN has to do.
+        if let Err(error) = self.stream.set_zero_linger() {
+            tracing::debug!(%error, "cannot reset a connection");
+        }
+    }
+}
+
+impl Drop for Conn {
+    fn drop(&mut self) {
+        give_back(std::mem::take(&mut self.input));
+        give_back(std::mem::take(&mut self.output));
+    }
+}
+
+thread_local! {
+    /// Last in, first out: the buffer used a moment ago is still in the cache.
+    static SPARE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+}
+
+fn spare_buffer() -> BytesMut {
+    SPARE.with_borrow_mut(Vec::pop).unwrap_or_else(|| BytesMut::with_capacity(READ_BYTES))
+}
+
+fn give_back(mut buffer: BytesMut) {
+    buffer.clear();
+    // Advancing eats capacity from the front; `reserve` takes it back, as nobody else holds the allocation.
+    if buffer.capacity() == 0 || !buffer.try_reclaim(READ_BYTES) || buffer.capacity() > 2 * READ_BYTES {
+        return;
+    }
+    SPARE.with_borrow_mut(|spare| {
+        if spare.len() < SPARE_BUFFERS_MAX {
+            spare.push(buffer);
+        }
+    });
+}
+
+/// For the HTTP/2 library, which reads what has been read already first.
+impl AsyncRead for Conn {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.input.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, into);
+        }
+        let count = into.remaining().min(self.input.len());
+        into.put_slice(&self.input.split_to(count));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Conn {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

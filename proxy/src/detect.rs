@@ -1,0 +1,119 @@
+//! What is spoken on a connection: decided by whoever speaks first, with no time limit.
+//!
+//! Pools open connections long before they use them, and some servers greet (SMTP, MySQL), so neither side can be
+//! waited for alone.
+
+use std::task::Poll;
+
+use crate::conn::Conn;
+
+/// What a connection carries.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Protocol {
+    /// A request line: from here on every flaw is an error, never a tunnel.
+    Http1,
+    /// The HTTP/2 preface.
+    Http2,
+    /// Anything else: bytes.
+    Other,
+    /// One side left before anything was said.
+    Nothing,
+}
+
+/// RFC 9113, section 3.4.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Waits until the first bytes tell. What was read stays in the connections' inputs.
+pub(crate) async fn protocol(down: &mut Conn, mut up: Option<&mut Conn>, line_bytes_max: usize) -> Protocol {
+    std::future::poll_fn(|cx| {
+        loop {
+            if let Some(protocol) = first_line(&down.input, line_bytes_max) {
+                return Poll::Ready(protocol);
+            }
+            match down.poll_fill(cx) {
+                Poll::Ready(Ok(0)) if down.input.is_empty() => return Poll::Ready(Protocol::Nothing),
+                Poll::Ready(Ok(0)) => return Poll::Ready(Protocol::Other),
+                Poll::Ready(Ok(_)) => continue,
+                Poll::Ready(Err(_)) => return Poll::Ready(Protocol::Nothing),
+                Poll::Pending => {}
+            }
+            let Some(up) = &mut up else { return Poll::Pending };
+            return match up.poll_fill(cx) {
+                // Where requests go has closed or broken before anybody spoke.
+                Poll::Ready(Ok(0) | Err(_)) if down.input.is_empty() => Poll::Ready(Protocol::Nothing),
+                Poll::Ready(Ok(0) | Err(_)) => Poll::Pending,
+                Poll::Ready(Ok(_)) => Poll::Ready(Protocol::Other),
+                Poll::Pending => Poll::Pending,
+            };
+        }
+    })
+    .await
+}
+
+/// What the caller's first bytes say, as soon as they say it.
+fn first_line(bytes: &[u8], line_bytes_max: usize) -> Option<Protocol> {
+    if bytes.is_empty() {
+        return None;
+    }
+    if bytes.starts_with(PREFACE) {
+        return Some(Protocol::Http2);
+    }
+    if PREFACE.starts_with(bytes) {
+        return None;
+    }
+    // A client may begin with an empty line (RFC 9112, section 2.2).
+    let bytes = bytes.strip_prefix(b"\r\n").or(bytes.strip_prefix(b"\n")).unwrap_or(bytes);
+    let method = bytes.iter().position(|&byte| !is_token(byte)).unwrap_or(bytes.len());
+    match bytes.get(method) {
+        None if bytes.len() <= METHOD_BYTES_MAX => return None,
+        Some(b' ') if method > 0 => {}
+        _ => return Some(Protocol::Other),
+    }
+    let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else {
+        return (bytes.len() > line_bytes_max).then_some(Protocol::Http1);
+    };
+    let line = bytes.get(..end).unwrap_or_default().trim_ascii_end();
+    let version = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
+    Some(if version.starts_with(b"HTTP/") { Protocol::Http1 } else { Protocol::Other })
+}
+
+/// No method in use is longer than half of this; a longer first word is something else.
+const METHOD_BYTES_MAX: usize = 32;
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_bytes_tell() {
+        let table: [(&[u8], Option<Protocol>); 14] = [
+            (b"", None),
+            (b"GET / HTTP/1.1\r\n", Some(Protocol::Http1)),
+            (b"GET / HTTP/1.1\n", Some(Protocol::Http1)),
+            (b"\r\nGET / HTTP/1.0\r\n", Some(Protocol::Http1)),
+            (b"GET  a b HTTP/9.9\r\n", Some(Protocol::Http1)),
+            (b"GET /", None),
+            (b"GET / FTP/1.1\r\n", Some(Protocol::Other)),
+            (b"PRI * HTTP/2.0\r\n", None),
+            (PREFACE, Some(Protocol::Http2)),
+            (b"\x16\x03\x01", Some(Protocol::Other)),
+            (b"*1\r\n$4\r\nPING\r\n", Some(Protocol::Other)),
+            (b"\0\0\0\x08\x04\xd2\x16\x2f", Some(Protocol::Other)),
+            (b" GET / HTTP/1.1\r\n", Some(Protocol::Other)),
+            (&[b'A'; 40], Some(Protocol::Other)),
+        ];
+        for (bytes, expected) in table {
+            assert_eq!(first_line(bytes, 100), expected, "{:?}", String::from_utf8_lossy(bytes));
+        }
+    }
+
+    #[test]
+    fn an_endless_request_line_is_a_request() {
+        let line = [b"GET /".as_slice(), &[b'a'; 200]].concat();
+        assert_eq!(first_line(&line, 100), Some(Protocol::Http1));
+    }
+}

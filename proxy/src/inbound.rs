@@ -1,0 +1,39 @@
+//! From callers to the application.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::context;
+use crate::exchange::Exchange;
+use crate::message::RequestHead;
+use crate::record::ServerSpan;
+use crate::sidecar::Sidecar;
+
+/// The life of an inbound request.
+pub(crate) async fn carry(sidecar: &Arc<Sidecar>, exchange: &mut impl Exchange, caller: IpAddr) {
+    if sidecar.ignores(exchange.request().path()) {
+        return pass(exchange).await;
+    }
+    let context = context::extract(exchange.request(), &sidecar.config.propagators, &sidecar.metrics);
+    let mut span = ServerSpan::open(sidecar, context, exchange.request(), caller);
+    span.stamp(exchange.request());
+    match exchange.send().await {
+        Ok(()) => span.answered(exchange.response()),
+        Err(failure) => {
+            span.failed(&failure);
+            exchange.refuse(&failure).await;
+        }
+    }
+    let ending = exchange.deliver().await;
+    span.close(ending, exchange.payloads());
+}
+
+/// Noise passes untouched.
+async fn pass(exchange: &mut impl Exchange) {
+    if let Err(failure) = exchange.send().await {
+        exchange.refuse(&failure).await;
+    }
+    if let Err(failure) = exchange.deliver().await {
+        tracing::debug!(%failure, "a request that is left out of traces");
+    }
+}

@@ -1,0 +1,26 @@
+//! From the application to the network.
+
+use std::sync::Arc;
+
+use crate::context;
+use crate::exchange::Exchange;
+use crate::record::ClientSpan;
+use crate::sidecar::Sidecar;
+use crate::upstream::Target;
+
+/// The life of an outbound call.
+pub(crate) async fn carry(sidecar: &Arc<Sidecar>, exchange: &mut impl Exchange, target: &Target) {
+    let context = context::extract(exchange.request(), &sidecar.config.propagators, &sidecar.metrics);
+    let link = sidecar.link(&context);
+    let mut span = ClientSpan::open(sidecar, context, link, exchange.request(), target);
+    span.stamp(exchange.request());
+    match exchange.send().await {
+        Ok(()) => span.answered(exchange.response()),
+        Err(failure) => {
+            span.failed(&failure);
+            exchange.refuse(&failure).await;
+        }
+    }
+    let ending = exchange.deliver().await;
+    span.close(ending, exchange.payloads());
+}

@@ -1,0 +1,156 @@
+//! Spans: opened as a request comes, closed on every ending, also when the future that carries it is dropped.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use raceway_analyzer_client::{Kind, Link as SpanLink, Span, Status, Value};
+use raceway_trace::SpanId;
+use raceway_trace::raceway_clock::{self, RacewayClock};
+use raceway_trace::traceparent::Flags;
+use raceway_trace::tracestate::{Member, Method, Probability, Tracestate};
+
+use crate::failure::Failure;
+use crate::message::{RequestHead, ResponseHead};
+use crate::sidecar::Sidecar;
+
+mod client;
+mod server;
+
+pub(crate) use client::{ClientSpan, TcpSpan};
+pub(crate) use server::ServerSpan;
+
+/// What both sides of a call note about it.
+struct Call {
+    started_ns: u64,
+    started: Instant,
+    method: Cow<'static, str>,
+    /// Where [`Call::method`] is `_OTHER`.
+    method_original: Option<String>,
+    path: String,
+    authority: Option<String>,
+    protocol: &'static str,
+    status: Option<u16>,
+    first_byte: Option<Duration>,
+    failure: Option<&'static str>,
+    closed: bool,
+}
+
+impl Call {
+    fn open(sidecar: &Sidecar, head: &impl RequestHead) -> Self {
+        let (method, method_original) = match known_method(head.method()) {
+            Some(method) => (method, None),
+            None => ("_OTHER", Some(head.method().to_owned())),
+        };
+        let path = String::from_utf8_lossy(head.path());
+        Self {
+            started_ns: unix_ns(),
+            started: Instant::now(),
+            method: Cow::Borrowed(method),
+            method_original,
+            path: sidecar.config.redact.path(&path).into_owned(),
+            authority: head.authority().map(|authority| String::from_utf8_lossy(authority).into_owned()),
+            protocol: head.protocol(),
+            status: None,
+            first_byte: None,
+            failure: None,
+            closed: false,
+        }
+    }
+
+    fn answered(&mut self, head: &impl ResponseHead) {
+        self.first_byte = Some(self.started.elapsed());
+        self.status = Some(head.status());
+    }
+
+    fn failed(&mut self, failure: &Failure) {
+        self.failure = Some(failure.reason());
+        self.status = failure.status();
+    }
+
+    /// How the exchange ended, once; what is dropped without having ended was abandoned.
+    fn end(&mut self, ending: Result<(), &Failure>) -> bool {
+        if std::mem::replace(&mut self.closed, true) {
+            return false;
+        }
+        if let Err(failure) = ending {
+            self.failure.get_or_insert(failure.reason());
+        }
+        true
+    }
+
+    /// `error.type`: our word for what broke, else the status where it is an error on this side.
+    fn error(&self, error_from: u16) -> Option<Cow<'static, str>> {
+        match (self.failure, self.status) {
+            (Some(reason), _) => Some(Cow::Borrowed(reason)),
+            (None, Some(status)) if status >= error_from => Some(Cow::Owned(status.to_string())),
+            _ => None,
+        }
+    }
+
+    /// The span with everything that both sides say alike.
+    fn span<'a>(&'a self, base: Base, name: Cow<'a, str>, error_from: u16, (sent, received): (u64, u64)) -> Span<'a> {
+        let mut span = Span::new(base.trace_id, base.span_id, base.kind, name, self.started_ns);
+        span.end_ns = self.started_ns + nanoseconds(self.started.elapsed());
+        span.parent_span_id = base.parent;
+        span.flags = base.flags.bits();
+        span.attributes.reserve(24);
+        span.set("http.request.method", self.method.as_ref());
+        if let Some(original) = &self.method_original {
+            span.set("http.request.method_original", original.as_str());
+        }
+        span.set("url.path", self.path.as_str());
+        span.set("url.scheme", "http");
+        span.set("network.protocol.version", self.protocol);
+        if let Some(status) = self.status {
+            span.set("http.response.status_code", i64::from(status));
+        }
+        if sent > 0 {
+            span.set("http.request.body.size", sent);
+        }
+        if received > 0 {
+            span.set("http.response.body.size", received);
+        }
+        if let Some(first_byte) = self.first_byte {
+            span.set("raceway.first_byte_ns", nanoseconds(first_byte));
+        }
+        if let Some(error) = self.error(error_from) {
+            span.set("error.type", error);
+            span.status = Status::Error(Cow::Borrowed(""));
+        }
+        span
+    }
+}
+
+/// Whose span it is.
+struct Base {
+    trace_id: raceway_trace::TraceId,
+    span_id: SpanId,
+    parent: Option<SpanId>,
+    kind: Kind,
+    flags: Flags,
+}
+
+/// The methods that semantic conventions know by name.
+fn known_method(method: &str) -> Option<&'static str> {
+    const KNOWN: [&str; 9] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE"];
+    KNOWN.into_iter().find(|known| *known == method)
+}
+
+/// Wall-clock time, ns since the epoch.
+fn unix_ns() -> u64 {
+    nanoseconds(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A vector clock as a span's attribute: `[["orders#pod-1a2b3c4d~7",3],…]`.
+fn clock_text(clock: &raceway_trace::clock::VectorClock) -> String {
+    let mut text = Vec::with_capacity(64);
+    clock.write_json(&mut text);
+    // Written by us, so it is UTF-8.
+    String::from_utf8(text).unwrap_or_default()
+}

@@ -1,0 +1,309 @@
+//! CLIENT spans: what the application asks of others.
+
+use super::*;
+use crate::context::{self, Clocked, Context, Speaks, Stamp};
+use crate::link::Link;
+use crate::requests::Handling;
+use crate::sidecar::{new_span_id, new_trace_id};
+use crate::upstream::Target;
+use raceway_trace::TraceId;
+use raceway_trace::clock::Strand;
+
+/// One outbound call.
+pub(crate) struct ClientSpan {
+    sidecar: Arc<Sidecar>,
+    call: Call,
+    target: Target,
+    /// The strand that makes the call: the request's, or one of the call's own.
+    strand: Arc<Handling>,
+    place: Place,
+    /// What the application wrote: it may have asked for clocks itself.
+    speaks: Speaks,
+    /// The id that a Raceway SDK in the application minted for the callee.
+    minted: SpanId,
+    sent: String,
+    replied: Option<String>,
+    /// The service that answered, as its clock names it.
+    answered_by: Option<String>,
+}
+
+/// Where a call stands in which trace.
+struct Place {
+    trace_id: TraceId,
+    span_id: SpanId,
+    parent: Option<SpanId>,
+    flags: Flags,
+    tracestate: Vec<u8>,
+    method: Method,
+    /// How sure this one link is, and all links on the way here together.
+    p: Probability,
+    p_path: Probability,
+    candidates: usize,
+    links: Vec<SpanLink<'static>>,
+}
+
+impl ClientSpan {
+    /// A call leaves: it joins the trace of the request it belongs to, or begins one.
+    pub(crate) fn open(
+        sidecar: &Arc<Sidecar>,
+        context: Context,
+        link: Link,
+        head: &impl RequestHead,
+        target: &Target,
+    ) -> Self {
+        let call = Call::open(sidecar, head);
+        let minted = context.clock.as_ref().map_or_else(new_span_id, |clock| clock.span_id);
+        let speaks = context.speaks;
+        let (strand, place) = place(sidecar, context, link);
+        strand.remember_sent(place.span_id);
+        strand.remember_sent(minted);
+        sidecar.metrics.linked(place.method);
+        Self {
+            sidecar: Arc::clone(sidecar),
+            call,
+            target: target.clone(),
+            strand,
+            place,
+            speaks,
+            minted,
+            sent: String::new(),
+            replied: None,
+            answered_by: None,
+        }
+    }
+
+    /// Writes the context that goes to the network.
+    pub(crate) fn stamp(&mut self, head: &mut impl RequestHead) {
+        let config = &self.sidecar.config;
+        let place = &self.place;
+        let inside = config.propagate_to.allows(&self.target.host);
+        self.sent = self.strand.strand(|strand| {
+            let sent = strand.send();
+            let stamp = Stamp {
+                trace_id: place.trace_id,
+                span_id: place.span_id,
+                flags: place.flags,
+                tracestate: &place.tracestate,
+                member: Member { method: place.method, p: place.p_path },
+                clock: inside.then_some(Clocked {
+                    span_id: self.minted,
+                    parent: Some(place.span_id),
+                    service: &config.identity.service,
+                    instance: &config.identity.instance,
+                    strand,
+                }),
+            };
+            context::stamp(head, &stamp, &config.propagators);
+            clock_text(&sent.clock)
+        });
+    }
+
+    /// The callee has answered.
+    pub(crate) fn answered(&mut self, head: &mut impl ResponseHead) {
+        self.call.answered(head);
+        let reply = context::take_reply(head, self.place.trace_id, self.speaks, &self.sidecar.metrics);
+        if reply.clock.is_none() && reply.projection.is_none() {
+            return;
+        }
+        let vector = reply.clock.as_ref().map(|clock| &clock.clock);
+        self.replied = Some(self.strand.strand(|strand| {
+            strand.reply(vector, reply.projection.as_ref());
+            clock_text(strand.clock())
+        }));
+        self.answered_by = reply.clock.map(|clock| clock.service);
+    }
+
+    /// Nothing answered.
+    pub(crate) fn failed(&mut self, failure: &Failure) {
+        self.call.failed(failure);
+    }
+
+    /// The exchange is over.
+    pub(crate) fn close(mut self, ending: Result<(), Failure>, payloads: (u64, u64)) {
+        self.end(ending.as_ref().map(drop), payloads);
+    }
+
+    fn end(&mut self, ending: Result<(), &Failure>, payloads: (u64, u64)) {
+        if !self.call.end(ending) {
+            return;
+        }
+        let sidecar = &*self.sidecar;
+        let duration = self.call.started.elapsed();
+        let failed = self.call.error(400).is_some();
+        sidecar.metrics.outbound.ended(self.call.status, failed, duration, payloads);
+        let to = self.answered_by.as_deref().or(self.target.name.as_deref()).unwrap_or(&self.target.host);
+        sidecar.edges.record(to, duration, failed);
+        let last_tick = self.strand.strand(|strand| strand.tick());
+        let place = &self.place;
+        if !place.flags.sampled() {
+            return;
+        }
+        let base = Base {
+            trace_id: place.trace_id,
+            span_id: place.span_id,
+            parent: place.parent,
+            kind: Kind::Client,
+            flags: place.flags,
+        };
+        let mut span = self.call.span(base, Cow::Borrowed(&self.call.method), 400, payloads);
+        describe_target(&mut span, &self.target);
+        let strand = self.strand.strand(|strand| strand.component().clone());
+        span.set("raceway.strand", strand.as_str());
+        span.set("raceway.clock.send", self.sent.as_str());
+        if let Some(replied) = &self.replied {
+            span.set("raceway.clock.reply", replied.as_str());
+        }
+        span.set("raceway.clock.end", last_tick);
+        describe_link(&mut span, place);
+        span.trace_state = String::from_utf8_lossy(&place.tracestate);
+        sidecar.exporter.record(&span);
+    }
+}
+
+impl Drop for ClientSpan {
+    fn drop(&mut self) {
+        self.end(Err(&Failure::CallerGone), (0, 0));
+    }
+}
+
+/// An outbound connection that is not HTTP: time and bytes.
+pub(crate) struct TcpSpan {
+    sidecar: Arc<Sidecar>,
+    target: Target,
+    strand: Arc<Handling>,
+    place: Place,
+    started_ns: u64,
+    started: Instant,
+}
+
+impl TcpSpan {
+    /// A connection opens. It may serve many requests, so it is linked like a call but carries nothing.
+    pub(crate) fn open(sidecar: &Arc<Sidecar>, target: &Target) -> Self {
+        let context = Context::default();
+        let link = sidecar.link(&context);
+        let (strand, place) = place(sidecar, context, link);
+        sidecar.metrics.linked(place.method);
+        Self {
+            sidecar: Arc::clone(sidecar),
+            target: target.clone(),
+            strand,
+            place,
+            started_ns: unix_ns(),
+            started: Instant::now(),
+        }
+    }
+
+    /// The connection is closed.
+    pub(crate) fn close(self, error: Option<&std::io::Error>, (sent, received): (u64, u64)) {
+        let place = &self.place;
+        if !place.flags.sampled() {
+            return;
+        }
+        let mut span = Span::new(place.trace_id, place.span_id, Kind::Client, "tcp", self.started_ns);
+        span.end_ns = self.started_ns + nanoseconds(self.started.elapsed());
+        span.parent_span_id = place.parent;
+        span.flags = place.flags.bits();
+        span.set("network.transport", "tcp");
+        describe_target(&mut span, &self.target);
+        span.set("raceway.bytes.sent", sent);
+        span.set("raceway.bytes.received", received);
+        if let Some(error) = error {
+            span.set("error.type", error.kind().to_string());
+            span.status = Status::Error(Cow::Borrowed(""));
+        }
+        let strand = self.strand.strand(|strand| strand.component().clone());
+        span.set("raceway.strand", strand.as_str());
+        describe_link(&mut span, place);
+        self.sidecar.exporter.record(&span);
+    }
+}
+
+/// Puts a call into its trace.
+fn place(sidecar: &Sidecar, context: Context, link: Link) -> (Arc<Handling>, Place) {
+    let span_id = new_span_id();
+    let forwarded = context.clock.as_ref().map(|clock| &clock.clock);
+    // A strand of the call's own: what nobody can tell to be part of a request happens by itself.
+    let own_strand = |trace_id, flags, p| {
+        let service = &*sidecar.config.identity.service;
+        let strand = Strand::receive(sidecar.new_strand(), forwarded, context.projection.as_ref(), service);
+        Handling::new((trace_id, span_id, span_id), (None, None), flags, Vec::new(), p, strand)
+    };
+    let forwarded_p = context.member.map_or(Probability::CERTAIN, |member| member.p);
+    match link {
+        Link::Request { handling, parent, method, p, candidates } => {
+            handling.strand(|strand| strand.join(forwarded, context.projection.as_ref()));
+            let from_app = context.trace_id.is_some() && !context.tracestate.is_empty();
+            let place = Place {
+                trace_id: handling.trace_id,
+                span_id,
+                parent: Some(parent),
+                flags: context.flags.unwrap_or(handling.flags),
+                tracestate: if from_app { context.tracestate } else { handling.tracestate.clone() },
+                method,
+                p,
+                p_path: handling.p.product(p),
+                candidates,
+                links: Vec::new(),
+            };
+            (handling, place)
+        }
+        Link::Foreign { trace_id, parent } => {
+            let flags = context.flags.unwrap_or(Flags::SAMPLED);
+            let place = Place {
+                trace_id,
+                span_id,
+                parent,
+                flags,
+                method: Method::Header,
+                p: Probability::CERTAIN,
+                p_path: forwarded_p,
+                candidates: 0,
+                links: Vec::new(),
+                tracestate: Vec::new(),
+            };
+            let strand = own_strand(trace_id, flags, forwarded_p);
+            (strand, Place { tracestate: context.tracestate, ..place })
+        }
+        Link::Unlinked { candidates, count } => {
+            let (trace_id, flags) = (new_trace_id(), sidecar.root_flags());
+            let place = Place {
+                trace_id,
+                span_id,
+                parent: None,
+                flags,
+                tracestate: Vec::new(),
+                method: Method::Root,
+                p: Probability::CERTAIN,
+                p_path: Probability::CERTAIN,
+                candidates: count,
+                links: candidates.iter().map(|candidate| candidate_link(candidate)).collect(),
+            };
+            (own_strand(trace_id, flags, Probability::CERTAIN), place)
+        }
+    }
+}
+
+fn candidate_link(candidate: &Handling) -> SpanLink<'static> {
+    SpanLink {
+        trace_id: candidate.trace_id,
+        span_id: candidate.server,
+        attributes: vec![(Cow::Borrowed("raceway.link"), Value::Str(Cow::Borrowed("candidate")))],
+    }
+}
+
+fn describe_target<'a>(span: &mut Span<'a>, target: &'a Target) {
+    span.set("server.address", &*target.host);
+    span.set("server.port", i64::from(target.port));
+    if let Some(name) = &target.name {
+        span.set("peer.service", &**name);
+    }
+}
+
+fn describe_link(span: &mut Span<'_>, place: &Place) {
+    span.set("raceway.parent.method", place.method.word());
+    if place.p != Probability::CERTAIN {
+        span.set("raceway.parent.p", place.p.get());
+    }
+    span.set("raceway.parent.candidates", place.candidates as u64);
+    span.links = place.links.clone();
+}

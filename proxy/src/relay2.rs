@@ -1,0 +1,371 @@
+//! HTTP/2: one caller's connection, the one connection made for it, and the streams that pass over the pair.
+//!
+//! Framing, flow control and header compression are the h2 library's; here is only what joins its two sides.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::{HeaderValue, Request, Response, StatusCode, header, request, response};
+use tokio::sync::{Mutex, Notify};
+use tokio::task::JoinSet;
+
+use crate::conn::Conn;
+use crate::drain::Drain;
+use crate::exchange::Exchange;
+use crate::failure::Failure;
+use crate::http1::Limits;
+use crate::upstream::{Dialer, Target};
+
+/// Bytes a sender may have on the way in one stream: one bandwidth-delay product of 1 Gbit/s at 2 ms.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+
+/// The same for all streams of a connection together; also what one connection can make us hold.
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// Streams a caller may have open at once; clients queue beyond what the server allows.
+const STREAMS_MAX: u32 = 250;
+
+/// Where the streams of one caller's connection go.
+pub(crate) struct Pair2 {
+    target: Target,
+    dialer: Arc<Dialer>,
+    head_bytes: u32,
+    /// The connection made for the caller, once it is there.
+    up: Mutex<Up>,
+    up_closed: Notify,
+}
+
+#[derive(Default)]
+struct Up {
+    stream: Option<Conn>,
+    sender: Option<SendRequest<Bytes>>,
+    tasks: JoinSet<()>,
+}
+
+/// Serves a connection that begins with the HTTP/2 preface until either side closes it. `carry` handles one
+/// exchange.
+pub(crate) async fn serve<F>(
+    down: Conn,
+    up: Option<Conn>,
+    target: Target,
+    (dialer, limits, drain): (Arc<Dialer>, Limits, Drain),
+    carry: impl Fn(Exchange2) -> F,
+) -> Result<(), h2::Error>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let head_bytes = u32::try_from(limits.head_bytes).unwrap_or(u32::MAX);
+    let mut builder = h2::server::Builder::new();
+    builder
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(head_bytes);
+    let mut connection = builder.handshake::<_, Bytes>(down).await?;
+    let up = Mutex::new(Up { stream: up, ..Up::default() });
+    let pair = Arc::new(Pair2 { target, dialer, head_bytes, up, up_closed: Notify::new() });
+    // Dropped with this function: whatever is still running then is ended, and its spans are recorded as abandoned.
+    let mut streams = JoinSet::new();
+    let mut closing = false;
+    loop {
+        tokio::select! {
+            accepted = connection.accept() => {
+                let Some(accepted) = accepted else { return Ok(()) };
+                let (request, respond) = accepted?;
+                streams.spawn(carry(Exchange2::new(Arc::clone(&pair), request, respond)));
+            }
+            Some(_) = streams.join_next() => {}
+            () = pair.up_closed.notified(), if !closing => {
+                closing = true;
+                connection.graceful_shutdown();
+            }
+            () = drain.draining(), if !closing => {
+                closing = true;
+                connection.graceful_shutdown();
+            }
+        }
+    }
+}
+
+impl Pair2 {
+    /// A handle on the connection made for this caller, which is dialled by the first stream that asks.
+    async fn sender(self: &Arc<Self>) -> Result<SendRequest<Bytes>, Failure> {
+        let mut up = self.up.lock().await;
+        if let Some(sender) = &up.sender {
+            return Ok(sender.clone());
+        }
+        let stream = match up.stream.take() {
+            Some(stream) => stream,
+            None => Conn::new(self.dialer.dial(&self.target).await?),
+        };
+        let (sender, connection) = h2::client::Builder::new()
+            .initial_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_header_list_size(self.head_bytes)
+            .enable_push(false)
+            .handshake::<_, Bytes>(stream)
+            .await
+            .map_err(|error| self.failure(error))?;
+        let pair = Arc::downgrade(self);
+        up.tasks.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "an HTTP/2 connection ended");
+            }
+            if let Some(pair) = pair.upgrade() {
+                pair.up_closed.notify_one();
+            }
+        });
+        Ok(up.sender.insert(sender).clone())
+    }
+
+    fn failure(&self, error: h2::Error) -> Failure {
+        Failure::Stream { target: self.target.to_string(), error }
+    }
+}
+
+/// One stream of a caller and the stream made for it.
+pub(crate) struct Exchange2 {
+    pair: Arc<Pair2>,
+    head: request::Parts,
+    body: Option<RecvStream>,
+    respond: SendResponse<Bytes>,
+    answer: response::Parts,
+    request: Option<Pump2>,
+    answer_body: Option<RecvStream>,
+    response: Option<Pump2>,
+    refused: Option<Bytes>,
+    payloads: (u64, u64),
+}
+
+impl Exchange2 {
+    fn new(pair: Arc<Pair2>, request: Request<RecvStream>, respond: SendResponse<Bytes>) -> Self {
+        let (head, body) = request.into_parts();
+        let (answer, ()) = Response::new(()).into_parts();
+        Self {
+            pair,
+            head,
+            body: Some(body),
+            respond,
+            answer,
+            request: None,
+            answer_body: None,
+            response: None,
+            refused: None,
+            payloads: (0, 0),
+        }
+    }
+
+    /// Moves the request's body on, and notices when the caller cancels.
+    fn poll_request(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+        if let Some(pump) = &mut self.request
+            && let Poll::Ready(ended) = pump.poll(cx)
+        {
+            self.payloads.0 = pump.payload;
+            match ended {
+                Ok(()) | Err(Pump2Error::Write(_)) => self.request = None,
+                Err(Pump2Error::Read(reason)) => {
+                    pump.to.send_reset(reason);
+                    return Err(Failure::CallerGone);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn cancel(&mut self) {
+        if let Some(pump) = &mut self.request {
+            pump.to.send_reset(Reason::CANCEL);
+        }
+    }
+}
+
+impl Exchange for Exchange2 {
+    type Request = request::Parts;
+    type Response = response::Parts;
+
+    fn request(&mut self) -> &mut request::Parts {
+        &mut self.head
+    }
+
+    async fn send(&mut self) -> Result<(), Failure> {
+        let sender = self.pair.sender().await?;
+        let mut sender = sender.ready().await.map_err(|error| self.pair.failure(error))?;
+        let mut request = Request::new(());
+        *request.method_mut() = self.head.method.clone();
+        *request.uri_mut() = self.head.uri.clone();
+        *request.headers_mut() = std::mem::take(&mut self.head.headers);
+        *request.version_mut() = http::Version::HTTP_2;
+        if let Some(protocol) = self.head.extensions.get::<h2::ext::Protocol>().cloned() {
+            request.extensions_mut().insert(protocol);
+        }
+        let bodiless = self.body.as_ref().is_none_or(RecvStream::is_end_stream);
+        let (mut answer, to) = sender.send_request(request, bodiless).map_err(|error| self.pair.failure(error))?;
+        self.request = self.body.take().map(|from| Pump2::new(from, to, bodiless));
+        let answered = std::future::poll_fn(|cx| {
+            self.poll_request(cx)?;
+            if let Poll::Ready(Ok(_) | Err(_)) = self.respond.poll_reset(cx) {
+                self.cancel();
+                return Poll::Ready(Err(Failure::CallerGone));
+            }
+            while let Poll::Ready(Some(Ok(interim))) = answer.poll_informational(cx) {
+                if let Err(error) = self.respond.send_informational(interim) {
+                    tracing::debug!(%error, "an interim answer was not passed on");
+                }
+            }
+            let answered = ready!(std::pin::Pin::new(&mut answer).poll(cx));
+            Poll::Ready(answered.map_err(|error| self.pair.failure(error)))
+        })
+        .await?;
+        let (answer, body) = answered.into_parts();
+        self.answer = answer;
+        self.answer_body = Some(body);
+        Ok(())
+    }
+
+    fn response(&mut self) -> &mut response::Parts {
+        &mut self.answer
+    }
+
+    async fn deliver(&mut self) -> Result<(), Failure> {
+        let mut response = Response::new(());
+        *response.status_mut() = self.answer.status;
+        *response.headers_mut() = std::mem::take(&mut self.answer.headers);
+        let bodiless = match (&self.refused, &self.answer_body) {
+            (Some(text), _) => text.is_empty(),
+            (None, body) => body.as_ref().is_none_or(RecvStream::is_end_stream),
+        };
+        let mut to = self.respond.send_response(response, bodiless).map_err(|_| Failure::CallerGone)?;
+        if let Some(text) = self.refused.take() {
+            return if bodiless { Ok(()) } else { to.send_data(text, true).map_err(|_| Failure::CallerGone) };
+        }
+        self.response = self.answer_body.take().map(|from| Pump2::new(from, to, bodiless));
+        std::future::poll_fn(|cx| {
+            self.poll_request(cx)?;
+            let Some(pump) = &mut self.response else { return Poll::Ready(Ok(())) };
+            let ended = pump.poll(cx);
+            self.payloads.1 = pump.payload;
+            match ready!(ended) {
+                Ok(()) => Poll::Ready(Ok(())),
+                Err(Pump2Error::Write(_)) => {
+                    self.cancel();
+                    Poll::Ready(Err(Failure::CallerGone))
+                }
+                Err(Pump2Error::Read(reason)) => {
+                    pump.to.send_reset(reason);
+                    Poll::Ready(Err(Failure::AnswerCutShort { target: self.pair.target.to_string() }))
+                }
+            }
+        })
+        .await
+    }
+
+    async fn refuse(&mut self, failure: &Failure) {
+        let reset = match failure {
+            Failure::Stream { error, .. } if error.is_reset() && error.is_remote() => error.reason(),
+            _ if failure.status().is_none() => Some(Reason::CANCEL),
+            _ => None,
+        };
+        if let Some(reason) = reset {
+            self.respond.send_reset(reason);
+        }
+        let grpc = self.head.headers.get(header::CONTENT_TYPE).or(self.answer.headers.get(header::CONTENT_TYPE));
+        let grpc = grpc.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+        let text = failure.to_string();
+        self.answer.headers.clear();
+        self.answer.headers.insert("x-raceway-error", HeaderValue::from_static(failure.reason()));
+        if grpc {
+            // gRPC clients read the status of the call here (14 is UNAVAILABLE), not from the HTTP status.
+            self.answer.status = StatusCode::OK;
+            self.answer.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+            self.answer.headers.insert("grpc-status", HeaderValue::from_static("14"));
+            if let Ok(message) = HeaderValue::from_str(&text.replace('%', "%25")) {
+                self.answer.headers.insert("grpc-message", message);
+            }
+            self.refused = Some(Bytes::new());
+        } else {
+            self.answer.status = failure
+                .status()
+                .and_then(|status| StatusCode::from_u16(status).ok())
+                .unwrap_or(StatusCode::BAD_GATEWAY);
+            self.answer.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+            self.refused = Some(Bytes::from(text + "\n"));
+        }
+    }
+
+    fn payloads(&self) -> (u64, u64) {
+        let passed = |pump: &Option<Pump2>, before| pump.as_ref().map_or(before, |pump| pump.payload);
+        (passed(&self.request, self.payloads.0), passed(&self.response, self.payloads.1))
+    }
+}
+
+/// A body on its way from one stream to the other, trailers included.
+struct Pump2 {
+    from: RecvStream,
+    to: SendStream<Bytes>,
+    waiting: Bytes,
+    payload: u64,
+    ended: bool,
+}
+
+/// Which side ended a body too early, and with what it said.
+enum Pump2Error {
+    Read(Reason),
+    Write(Reason),
+}
+
+impl Pump2 {
+    fn new(from: RecvStream, to: SendStream<Bytes>, ended: bool) -> Self {
+        Self { from, to, waiting: Bytes::new(), payload: 0, ended }
+    }
+
+    /// Ready once the body's end is handed to the other stream.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Pump2Error>> {
+        let said = |error: &h2::Error| error.reason().unwrap_or(Reason::CANCEL);
+        let closed = |_: h2::Error| Pump2Error::Write(Reason::CANCEL);
+        loop {
+            if self.ended {
+                return Poll::Ready(Ok(()));
+            }
+            if !self.waiting.is_empty() {
+                self.to.reserve_capacity(self.waiting.len());
+                let room = match ready!(self.to.poll_capacity(cx)) {
+                    Some(Ok(room)) => room.min(self.waiting.len()),
+                    Some(Err(error)) => return Poll::Ready(Err(Pump2Error::Write(said(&error)))),
+                    None => return Poll::Ready(Err(Pump2Error::Write(Reason::CANCEL))),
+                };
+                let part = self.waiting.split_to(room);
+                self.ended = self.waiting.is_empty() && self.from.is_end_stream();
+                self.to.send_data(part, self.ended).map_err(closed)?;
+                // The sender may send as much again only now: that is how backpressure goes through.
+                self.from.flow_control().release_capacity(room).map_err(|error| Pump2Error::Read(said(&error)))?;
+                continue;
+            }
+            if let Poll::Ready(reset) = self.to.poll_reset(cx) {
+                return Poll::Ready(Err(Pump2Error::Write(reset.unwrap_or(Reason::CANCEL))));
+            }
+            match ready!(self.from.poll_data(cx)) {
+                Some(Ok(data)) => {
+                    self.payload += data.len() as u64;
+                    self.waiting = data;
+                }
+                Some(Err(error)) => return Poll::Ready(Err(Pump2Error::Read(said(&error)))),
+                None => match ready!(self.from.poll_trailers(cx)) {
+                    Ok(Some(trailers)) => {
+                        self.to.send_trailers(trailers).map_err(closed)?;
+                        self.ended = true;
+                    }
+                    Ok(None) => {
+                        self.to.send_data(Bytes::new(), true).map_err(closed)?;
+                        self.ended = true;
+                    }
+                    Err(error) => return Poll::Ready(Err(Pump2Error::Read(said(&error)))),
+                },
+            }
+        }
+    }
+}

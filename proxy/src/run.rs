@@ -1,0 +1,245 @@
+//! The life of the process: read the settings, listen, serve until told to stop, finish what is open, send what is
+//! left.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use clap::Parser;
+use raceway_analyzer_client::{EdgeCounters, Endpoint, Exporter, Protocol, Settings};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Handle};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::admin::Admin;
+use crate::config::{Args, Config};
+use crate::drain::Drain;
+use crate::metrics::Metrics;
+use crate::ready::Addresses;
+use crate::sidecar::Sidecar;
+use crate::upstream::{Dialer, Target};
+use crate::{listen, log, serve};
+
+/// How long the last spans may take to reach the analyzer once everything else has ended.
+const FLUSH_MAX: Duration = Duration::from_secs(5);
+
+/// Runs a sidecar with the given command line, program name first. Ends with 0 after SIGTERM or SIGINT, 1 when
+/// something failed while running, 2 when the settings are wrong or an address cannot be bound.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(args) {
+        Ok(args) => args,
+        Err(error) => {
+            let code = if error.use_stderr() { 2 } else { 0 };
+            // Nothing can be said where even standard error is closed.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let config = match Config::from_args(args) {
+        Ok(config) => config,
+        Err(errors) => return usage(errors),
+    };
+    log::start(&config);
+    match run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Stopped::Usage(problems)) => usage(problems),
+        Err(Stopped::Failed(error)) => {
+            tracing::error!(error = %error, "stopped");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Why a sidecar ended before it was told to.
+enum Stopped {
+    /// The settings ask for what cannot be had here.
+    Usage(Vec<String>),
+    Failed(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Stopped {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "before there is a log, this is where mistakes are told")]
+fn usage(problems: Vec<impl std::fmt::Display>) -> ExitCode {
+    for problem in problems {
+        eprintln!("raceway-proxy: {problem}");
+    }
+    ExitCode::from(2)
+}
+
+fn run(config: Config) -> Result<(), Stopped> {
+    listen::raise_open_files();
+    // Requests have a thread of their own: neither a scrape nor the exporter's work shows in their times.
+    let requests = Builder::new_current_thread().enable_all().build()?;
+    let background = Background::start()?;
+    requests.block_on(serve_until_stopped(config, &background))
+}
+
+async fn serve_until_stopped(config: Config, background: &Background) -> Result<(), Stopped> {
+    let mut signals = Signals::register()?;
+    let listeners = Listeners::bind(&config).await.map_err(Stopped::Usage)?;
+    let edges = EdgeCounters::new(SystemTime::now());
+    let endpoint = Endpoint::parse(&config.analyzer.to_string(), Protocol::Grpc)?;
+    let mut settings = Settings::new(endpoint, config.identity.resource());
+    settings.queue_bytes_max = config.queue_bytes;
+    settings.edges = Some(edges.clone());
+    let exporter = Exporter::start_on(settings, &background.handle);
+    let metrics = Arc::new(Metrics::new());
+    let drain = Drain::new();
+    metrics.watch_exporter(exporter.clone());
+    metrics.watch_drain(drain.clone());
+    let admin = match config.admin {
+        Some(address) => Some(Admin::start(address, &config, Arc::clone(&metrics), drain.clone())?),
+        None => None,
+    };
+    let addresses = listeners.addresses(admin.as_ref().map(Admin::address))?;
+    let own = addresses.inbound.iter().chain(&addresses.routes).chain(&addresses.outbound).copied().collect();
+    let dialer = Dialer::new(config.connect_timeout, own);
+    let (grace, ready_file) = (config.grace, config.ready_file.clone());
+    let sidecar = Arc::new(Sidecar::new(config, metrics, exporter.clone(), edges, dialer, drain.clone()));
+    let mut accepting = listeners.serve(&sidecar);
+    tracing::info!(service = &*sidecar.config.identity.service, analyzer = %sidecar.config.analyzer, "serving");
+    for warning in &sidecar.config.warnings {
+        tracing::warn!("{warning}");
+    }
+    if let Some(path) = ready_file {
+        addresses.write(&path)?;
+    }
+    if let Some(admin) = &admin {
+        admin.ready();
+    }
+
+    let signal = signals.next().await;
+    tracing::info!(signal, ?grace, "stopping: requests in flight are finished first");
+    drain.begin();
+    let finished = async {
+        let left = drain.wait_idle(Instant::now() + grace).await;
+        if left > 0 {
+            tracing::warn!(left, "requests were still open at the end of the grace period");
+        }
+        accepting.shutdown().await;
+        let stats = exporter.stop(FLUSH_MAX).await;
+        for stats in stats.iter().filter(|stats| stats.dropped.stopped > 0) {
+            tracing::warn!(spans = stats.dropped.stopped, "spans could not be sent before the end");
+        }
+    };
+    tokio::select! {
+        () = finished => {}
+        signal = signals.next() => tracing::warn!(signal, "a second signal: stopping at once"),
+    }
+    Ok(())
+}
+
+/// The signals that ask for an end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn register() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Everything that takes connections, bound.
+struct Listeners {
+    inbound: Vec<(TcpListener, Target)>,
+    outbound: Option<TcpListener>,
+    routes: Vec<(TcpListener, Target)>,
+}
+
+impl Listeners {
+    /// Binds all of them, or says of each that cannot be bound what to do.
+    async fn bind(config: &Config) -> Result<Self, Vec<String>> {
+        let mut problems = Vec::new();
+        let mut bind = |flag: &str, address: SocketAddr| {
+            listen::bind(address).map_err(|error| problems.push(format!("{flag}: {error}"))).ok()
+        };
+        let bound = Self {
+            inbound: (config.inbound.iter())
+                .filter_map(|inbound| Some((bind("--inbound", inbound.listen)?, Target::from(inbound))))
+                .collect(),
+            outbound: config.outbound.and_then(|address| bind("--outbound", address)),
+            routes: (config.routes.iter())
+                .filter_map(|route| Some((bind("--route", route.listen)?, Target::from(route))))
+                .collect(),
+        };
+        if problems.is_empty() { Ok(bound) } else { Err(problems) }
+    }
+
+    fn addresses(&self, admin: Option<SocketAddr>) -> std::io::Result<Addresses> {
+        let of = |listeners: &[(TcpListener, Target)]| -> std::io::Result<Vec<SocketAddr>> {
+            listeners.iter().map(|(listener, _)| listener.local_addr()).collect()
+        };
+        Ok(Addresses {
+            inbound: of(&self.inbound)?,
+            outbound: self.outbound.as_ref().map(TcpListener::local_addr).transpose()?,
+            routes: of(&self.routes)?,
+            admin,
+        })
+    }
+
+    /// Accepts on all of them until the set is shut down.
+    fn serve(self, sidecar: &Arc<Sidecar>) -> JoinSet<()> {
+        let mut accepting = JoinSet::new();
+        for (listener, target) in self.inbound {
+            accepting.spawn(serve::inbound(Arc::clone(sidecar), listener, target));
+        }
+        for (listener, target) in self.routes {
+            accepting.spawn(serve::route(Arc::clone(sidecar), listener, target));
+        }
+        if let Some(listener) = self.outbound {
+            accepting.spawn(serve::forward_proxy(Arc::clone(sidecar), listener));
+        }
+        accepting
+    }
+}
+
+/// A thread with a runtime for work that no request waits for. Ends when dropped.
+struct Background {
+    handle: Handle,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Background {
+    fn start() -> std::io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let thread = std::thread::Builder::new().name("export".into()).spawn(move || {
+            // Ends when told to, and when whoever could tell is gone.
+            let _ = runtime.block_on(stopped);
+        })?;
+        Ok(Self { handle, stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the export thread failed");
+        }
+    }
+}

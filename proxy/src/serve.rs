@@ -1,0 +1,236 @@
+//! Connections: from accept to close.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::config::{HostPort, Inbound, Route};
+use crate::conn::Conn;
+use crate::detect::{self, Protocol};
+use crate::failure::Failure;
+use crate::http1::{Framing, TargetForm};
+use crate::listen;
+use crate::pump::Pump;
+use crate::record::TcpSpan;
+use crate::relay1::{Next, Pair};
+use crate::sidecar::Sidecar;
+use crate::upstream::Target;
+use crate::{inbound, outbound, relay2, tunnel};
+
+/// Connections to other authorities that one client of the forward proxy keeps open through us. Clients pool per
+/// authority themselves, so a second one on the same connection is rare.
+const PROXY_AUTHORITIES_MAX: usize = 8;
+
+/// Which way a connection's requests go.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    /// To the application.
+    Inbound,
+    /// From the application.
+    Outbound,
+}
+
+impl From<&Inbound> for Target {
+    fn from(inbound: &Inbound) -> Self {
+        Target::new(&inbound.target, None)
+    }
+}
+
+impl From<&Route> for Target {
+    fn from(route: &Route) -> Self {
+        Target::new(&route.target, route.name.clone())
+    }
+}
+
+/// Serves `--inbound`: what comes goes to the application.
+pub(crate) async fn inbound(sidecar: Arc<Sidecar>, listener: TcpListener, target: Target) {
+    let metrics = sidecar.metrics.inbound_listener();
+    listen::accept(listener, sidecar.config.connections_max, sidecar.drain.clone(), metrics, move |stream, caller| {
+        serve(Arc::clone(&sidecar), stream, target.clone(), Way::Inbound, caller)
+    })
+    .await;
+}
+
+/// Serves `--route`: what the application sends there goes to one place.
+pub(crate) async fn route(sidecar: Arc<Sidecar>, listener: TcpListener, target: Target) {
+    let metrics = sidecar.metrics.route_listener();
+    listen::accept(listener, sidecar.config.connections_max, sidecar.drain.clone(), metrics, move |stream, caller| {
+        serve(Arc::clone(&sidecar), stream, target.clone(), Way::Outbound, caller)
+    })
+    .await;
+}
+
+/// Serves `--outbound`: a forward proxy for clients that honour `http_proxy`.
+pub(crate) async fn forward_proxy(sidecar: Arc<Sidecar>, listener: TcpListener) {
+    let metrics = sidecar.metrics.outbound_listener();
+    listen::accept(listener, sidecar.config.connections_max, sidecar.drain.clone(), metrics, move |stream, caller| {
+        proxy(Arc::clone(&sidecar), stream, caller)
+    })
+    .await;
+}
+
+async fn serve(sidecar: Arc<Sidecar>, stream: TcpStream, target: Target, way: Way, caller: SocketAddr) {
+    // Dialled at once, as whoever speaks first decides what this is. If nothing answers there, a request will ask
+    // again and be told.
+    let up = sidecar.dialer.dial(&target).await.ok().map(Conn::new);
+    converse(sidecar, Conn::new(stream), up, target, way, caller.ip()).await;
+}
+
+async fn converse(
+    sidecar: Arc<Sidecar>,
+    mut down: Conn,
+    mut up: Option<Conn>,
+    target: Target,
+    way: Way,
+    caller: IpAddr,
+) {
+    match detect::protocol(&mut down, up.as_mut(), sidecar.limits.head_bytes).await {
+        Protocol::Http1 => http1(&sidecar, Pair::new(down, up), &target, way, caller).await,
+        Protocol::Http2 => http2(&sidecar, down, up, target, way, caller).await,
+        Protocol::Other => bytes(&sidecar, down, up, &target, way).await,
+        Protocol::Nothing => {}
+    }
+}
+
+async fn http1(sidecar: &Arc<Sidecar>, mut pair: Pair, target: &Target, way: Way, caller: IpAddr) {
+    loop {
+        match pair.next(&sidecar.limits, sidecar.patience()).await {
+            Next::Request => {}
+            Next::Over => return,
+            Next::Refused(failure) => return refuse(sidecar, pair, way, &failure).await,
+        }
+        let _open = sidecar.drain.guard();
+        let mut exchange = pair.exchange(target, &sidecar.dialer, &sidecar.limits, &sidecar.drain);
+        match way {
+            Way::Inbound => inbound::carry(sidecar, &mut exchange, caller).await,
+            Way::Outbound => outbound::carry(sidecar, &mut exchange, target).await,
+        }
+        let (persistent, reset) = (exchange.persistent(), exchange.reset());
+        if !persistent {
+            if reset {
+                pair.down.reset();
+            }
+            return;
+        }
+    }
+}
+
+async fn http2(sidecar: &Arc<Sidecar>, down: Conn, up: Option<Conn>, target: Target, way: Way, caller: IpAddr) {
+    let shared = (Arc::clone(&sidecar.dialer), sidecar.limits, sidecar.drain.clone());
+    let served = relay2::serve(down, up, target.clone(), shared, |mut exchange| {
+        let (sidecar, target) = (Arc::clone(sidecar), target.clone());
+        async move {
+            let _open = sidecar.drain.guard();
+            match way {
+                Way::Inbound => inbound::carry(&sidecar, &mut exchange, caller).await,
+                Way::Outbound => outbound::carry(&sidecar, &mut exchange, &target).await,
+            }
+        }
+    })
+    .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "an HTTP/2 connection ended");
+    }
+}
+
+/// Whatever is not HTTP passes as it is.
+async fn bytes(sidecar: &Arc<Sidecar>, mut down: Conn, up: Option<Conn>, target: &Target, way: Way) {
+    let Some(mut up) = up else { return down.reset() };
+    let _open = sidecar.drain.guard();
+    let (mut there, mut back) = (Pump::new(Framing::UntilClose), Pump::new(Framing::UntilClose));
+    let span = (way == Way::Outbound).then(|| TcpSpan::open(sidecar, target));
+    let ended = tunnel::run(&mut down, &mut up, &mut there, &mut back).await;
+    if let Some(span) = span {
+        span.close(ended.as_ref().err(), (there.payload(), back.payload()));
+    }
+    if ended.is_err() {
+        down.reset();
+        up.reset();
+    }
+}
+
+async fn refuse(sidecar: &Sidecar, mut pair: Pair, way: Way, failure: &Failure) {
+    match way {
+        Way::Inbound => sidecar.metrics.inbound.refused(failure.reason()),
+        Way::Outbound => sidecar.metrics.outbound.refused(failure.reason()),
+    }
+    pair.refuse(failure).await;
+}
+
+async fn proxy(sidecar: Arc<Sidecar>, stream: TcpStream, caller: SocketAddr) {
+    let mut pair = Pair::new(Conn::new(stream), None);
+    let mut others: HashMap<(Arc<str>, u16), Conn> = HashMap::new();
+    let mut last: Option<Target> = None;
+    loop {
+        match pair.next(&sidecar.limits, sidecar.patience()).await {
+            Next::Request => {}
+            Next::Over => return,
+            Next::Refused(failure) => return refuse(&sidecar, pair, Way::Outbound, &failure).await,
+        }
+        if !sidecar.config.outbound_allow.allows(caller.ip()) {
+            return refuse(&sidecar, pair, Way::Outbound, &Failure::NotAllowed(caller.ip())).await;
+        }
+        let (target, connect) = match destination(&mut pair) {
+            Ok(destination) => destination,
+            Err(flaw) => return refuse(&sidecar, pair, Way::Outbound, &Failure::BadRequest(flaw)).await,
+        };
+        if connect {
+            let up = match sidecar.dialer.dial(&target).await {
+                Ok(up) => Conn::new(up),
+                Err(failure) => return refuse(&sidecar, pair, Way::Outbound, &failure).await,
+            };
+            pair.down.outgoing().extend_from_slice(b"HTTP/1.1 200 Connection Established\r\n\r\n");
+            if pair.down.flush().await.is_ok() {
+                converse(sidecar, pair.down, Some(up), target, Way::Outbound, caller.ip()).await;
+            }
+            return;
+        }
+        // The pair's connection is for the last request's authority; another authority has its own.
+        if last.as_ref().is_none_or(|last| (&last.host, last.port) != (&target.host, target.port)) {
+            if let (Some(last), Some(up)) = (last, pair.up.take())
+                && others.len() < PROXY_AUTHORITIES_MAX
+            {
+                others.insert((last.host, last.port), up);
+            }
+            pair.up = others.remove(&(Arc::clone(&target.host), target.port));
+        }
+        let guard = sidecar.drain.guard();
+        let mut exchange = pair.exchange(&target, &sidecar.dialer, &sidecar.limits, &sidecar.drain);
+        outbound::carry(&sidecar, &mut exchange, &target).await;
+        if !exchange.persistent() {
+            return;
+        }
+        drop(guard);
+        last = Some(target);
+    }
+}
+
+/// Where a request to the forward proxy wants to go, and whether as a tunnel. The request is left in the form that
+/// the server there expects (RFC 9112, section 3.2.2).
+fn destination(pair: &mut Pair) -> Result<(Target, bool), &'static str> {
+    const BAD_AUTHORITY: &str = "the target's authority is not HOST:PORT";
+    let request = &mut pair.request;
+    let (authority, path) = match request.target_form() {
+        TargetForm::Authority => {
+            let authority = str::from_utf8(request.target()).unwrap_or_default();
+            let there = HostPort::parse(authority).map_err(|_| BAD_AUTHORITY)?;
+            return Ok((Target::new(&there, None), true));
+        }
+        TargetForm::Absolute { scheme, authority, rest } if scheme.eq_ignore_ascii_case(b"http") => {
+            let slash: &[u8] = if rest.starts_with(b"/") { b"" } else { b"/" };
+            (authority.to_vec(), [slash, rest].concat())
+        }
+        TargetForm::Absolute { .. } => return Err("a forward proxy takes http:// targets; for https use CONNECT"),
+        _ => return Err("this is a forward proxy: the target must be absolute, http://HOST/..."),
+    };
+    let text = str::from_utf8(&authority).map_err(|_| BAD_AUTHORITY)?;
+    let there = HostPort::parse(text).or_else(|_| HostPort::parse(&format!("{text}:80"))).map_err(|_| BAD_AUTHORITY)?;
+    request.set_target(&path);
+    if !request.host_agrees() {
+        request.replace("Host", &authority);
+    }
+    request.remove("proxy-connection");
+    Ok((Target::new(&there, None), false))
+}

@@ -1,0 +1,145 @@
+//! What all requests of one sidecar share.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use raceway_analyzer_client::{EdgeCounters, Exporter};
+use raceway_trace::clock::Component;
+use raceway_trace::traceparent::Flags;
+use raceway_trace::{SpanId, TraceId};
+
+use crate::config::Config;
+use crate::context::Context;
+use crate::drain::Drain;
+use crate::http1::Limits;
+use crate::link::{self, Link};
+use crate::metrics::Metrics;
+use crate::requests::Requests;
+use crate::template::Templates;
+use crate::upstream::Dialer;
+
+/// Ids that callers minted for our SERVER spans and that have been taken: a second request under the same id gets
+/// its own. A caller that repeats itself does so within seconds; this is 512 KiB, and half a minute at 2,000/s.
+const ADOPTED_MAX: usize = 64 * 1024;
+
+/// The sidecar, as the request path sees it. Nothing here waits for anything.
+pub(crate) struct Sidecar {
+    pub(crate) config: Config,
+    pub(crate) limits: Limits,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) exporter: Exporter,
+    pub(crate) edges: EdgeCounters,
+    pub(crate) dialer: Arc<Dialer>,
+    pub(crate) drain: Drain,
+    pub(crate) requests: Requests,
+    pub(crate) templates: Mutex<Templates>,
+    adopted: Mutex<Adopted>,
+    strands: AtomicU64,
+}
+
+#[derive(Default)]
+struct Adopted {
+    known: HashSet<SpanId>,
+    order: VecDeque<SpanId>,
+}
+
+impl Sidecar {
+    pub(crate) fn new(
+        config: Config,
+        metrics: Arc<Metrics>,
+        exporter: Exporter,
+        edges: EdgeCounters,
+        dialer: Dialer,
+        drain: Drain,
+    ) -> Self {
+        let templates = Templates::new(config.route_patterns.clone());
+        metrics.watch_templates(templates.learned());
+        Self {
+            limits: Limits { head_bytes: config.head_bytes_max, fields: config.head_fields_max },
+            templates: Mutex::new(templates),
+            config,
+            metrics,
+            exporter,
+            edges,
+            dialer: Arc::new(dialer),
+            drain,
+            requests: Requests::default(),
+            adopted: Mutex::default(),
+            strands: AtomicU64::new(1),
+        }
+    }
+
+    /// Whether requests to this path are noise that no trace should hold.
+    pub(crate) fn ignores(&self, path: &[u8]) -> bool {
+        let ignored = std::str::from_utf8(path).is_ok_and(|path| self.config.ignore.matches(path));
+        if ignored {
+            self.metrics.ignored.inc();
+        }
+        ignored
+    }
+
+    /// How long a connection may idle, and how long a request's head may take.
+    pub(crate) fn patience(&self) -> (Duration, Duration) {
+        (self.config.idle_timeout, self.config.header_timeout)
+    }
+
+    /// Where an outbound call belongs.
+    pub(crate) fn link(&self, context: &Context) -> Link {
+        link::resolve(context, &self.requests, self.config.link_policy, Instant::now())
+    }
+
+    /// The name of a new strand: never used before and never again, as the instance is random per process.
+    pub(crate) fn new_strand(&self) -> Component {
+        Component::strand(
+            &self.config.identity.service,
+            &self.config.identity.instance,
+            self.strands.fetch_add(1, Ordering::Relaxed),
+        )
+    }
+
+    /// Whether the id that a caller minted may become a SERVER span's: only the first time.
+    pub(crate) fn adopt(&self, id: SpanId) -> bool {
+        let mut adopted = self.adopted.lock().unwrap_or_else(PoisonError::into_inner);
+        if !adopted.known.insert(id) {
+            return false;
+        }
+        adopted.order.push_back(id);
+        if adopted.order.len() > ADOPTED_MAX
+            && let Some(oldest) = adopted.order.pop_front()
+        {
+            adopted.known.remove(&oldest);
+        }
+        true
+    }
+
+    /// The flags of a trace that begins here: random id, sampled as often as configured.
+    pub(crate) fn root_flags(&self) -> Flags {
+        let sampled = self.config.sample >= 1.0 || fastrand::f64() < self.config.sample;
+        if sampled { Flags::RANDOM.with(Flags::SAMPLED) } else { Flags::RANDOM }
+    }
+
+    /// `http.route`, as learned.
+    pub(crate) fn route(&self, path: &str) -> String {
+        self.templates.lock().unwrap_or_else(PoisonError::into_inner).template(path).into_owned()
+    }
+}
+
+/// A fresh random trace id.
+pub(crate) fn new_trace_id() -> TraceId {
+    loop {
+        if let Some(id) = TraceId::new(fastrand::u128(..)) {
+            return id;
+        }
+    }
+}
+
+/// A fresh random span id.
+pub(crate) fn new_span_id() -> SpanId {
+    loop {
+        if let Some(id) = SpanId::new(fastrand::u64(..)) {
+            return id;
+        }
+    }
+}
