@@ -38,10 +38,6 @@ impl Conn {
         Self { stream, input: BytesMut::new(), output: BytesMut::new(), bulk: false, ended: false }
     }
 
-    pub(crate) fn stream(&self) -> &TcpStream {
-        &self.stream
-    }
-
     /// Reads once, behind what is there already. `0` is the end of the stream.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.ended {

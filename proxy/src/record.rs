@@ -13,6 +13,7 @@ use raceway_trace::tracestate::{Member, Method, Probability, Tracestate};
 
 use crate::failure::Failure;
 use crate::message::{RequestHead, ResponseHead};
+use crate::metrics::Calls;
 use crate::sidecar::Sidecar;
 
 mod client;
@@ -64,7 +65,8 @@ impl Call {
         self.status = Some(head.status());
     }
 
-    fn failed(&mut self, failure: &Failure) {
+    fn failed(&mut self, failure: &Failure, calls: &Calls) {
+        calls.failed(failure.reason());
         self.failure = Some(failure.reason());
         self.status = failure.status();
     }

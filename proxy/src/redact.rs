@@ -47,15 +47,14 @@ impl Redact {
     pub fn path<'p>(&self, path: &'p str) -> Cow<'p, str> {
         let path = without_query(path);
         // The first pattern that fits decides; a path that none fits is what nearly all are.
-        let named = self.patterns.iter().find_map(|pattern| pattern.places(path));
-        let Some(named) = named else {
-            return match self.detect && path.split('/').any(|segment| kept(segment).is_some()) {
-                true => self.rewritten(path.split('/').map(|segment| (segment, false))),
-                false => Cow::Borrowed(path),
-            };
-        };
-        // `places` leaves out the empty text before the first slash.
-        self.rewritten(std::iter::once(("", false)).chain(named))
+        if let Some(named) = self.patterns.iter().find_map(|pattern| pattern.places(path)) {
+            // `places` leaves out the empty text before the first slash.
+            return self.rewritten(std::iter::once(("", false)).chain(named));
+        }
+        if self.detect && may_hold_secrets(path) && path.split('/').any(|segment| kept(segment).is_some()) {
+            return self.rewritten(path.split('/').map(|segment| (segment, false)));
+        }
+        Cow::Borrowed(path)
     }
 
     fn rewritten<'p>(&self, segments: impl Iterator<Item = (&'p str, bool)>) -> Cow<'static, str> {
@@ -76,7 +75,17 @@ impl Redact {
 
 /// A path without what follows `?` or `#`.
 pub(crate) fn without_query(path: &str) -> &str {
-    path.split(['?', '#']).next().unwrap_or(path)
+    memchr::memchr2(b'?', b'#', path.as_bytes()).and_then(|end| path.get(..end)).unwrap_or(path)
+}
+
+/// One pass that clears nearly every path: no segment is long enough for a token, and nothing marks an address or a
+/// parameter.
+fn may_hold_secrets(path: &str) -> bool {
+    let mut length = 0;
+    path.bytes().any(|byte| {
+        length = if byte == b'/' { 0 } else { length + 1 };
+        length == TOKEN_MIN || matches!(byte, b'@' | b'%' | b';')
+    })
 }
 
 /// What may be kept of a segment that holds a secret: the part in front of it; `None` where there is none.
@@ -92,6 +101,9 @@ fn kept(segment: &str) -> Option<&str> {
 
 /// `user@host.tld`, the `@` perhaps percent-encoded. `@scope` and `name@1.2.3` are packages, not addresses.
 pub(crate) fn is_email(segment: &str) -> bool {
+    if memchr::memchr2(b'@', b'%', segment.as_bytes()).is_none() {
+        return false;
+    }
     let parts = segment.rsplit_once('@').or_else(|| segment.rsplit_once("%40"));
     parts.is_some_and(|(user, host)| {
         let (domain, top) = host.rsplit_once('.').unwrap_or_default();
@@ -100,50 +112,79 @@ pub(crate) fn is_email(segment: &str) -> bool {
     })
 }
 
+/// Shorter segments are left alone: too little to be a good secret, and too much else looks like it.
+const TOKEN_MIN: usize = 20;
+
 /// Whether a segment looks like something that opens a door: a session, an API key, a signed token.
 ///
-/// Random text has digits inside its letters, words and slugs hardly ever do. Shorter than 20 characters is left alone:
-/// too little to be a good secret, and too much else looks like it.
+/// Random text has digits inside its letters, words and slugs hardly ever do.
 pub(crate) fn is_token(segment: &str) -> bool {
-    if segment.len() < 20 || is_uuid(segment) || is_ulid(segment) {
+    if segment.len() < TOKEN_MIN || is_uuid(segment) || is_ulid(segment) {
         return false;
     }
     // A JSON Web Token begins with `{"` in base64.
     if segment.starts_with("eyJ") && segment.contains('.') {
         return true;
     }
-    let mut embedded = 0;
-    for part in segment.split(|character: char| !character.is_ascii_alphanumeric()) {
-        let hex = part.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if hex && part.len() < 32 {
+    let (mut embedded, mut upper, mut lower) = (0, false, false);
+    let mut part = Part::default();
+    for byte in segment.bytes() {
+        if !byte.is_ascii_alphanumeric() {
+            if part.is_token() {
+                return true;
+            }
+            embedded += part.embedded();
+            part = Part::default();
             continue;
         }
-        let inside = embedded_numbers(part);
-        let mixed =
-            part.bytes().any(|byte| byte.is_ascii_digit()) && part.bytes().any(|byte| byte.is_ascii_alphabetic());
-        if (part.len() >= 16 && inside >= 2) || (part.len() >= 32 && mixed) || part.len() >= 40 {
-            return true;
-        }
-        embedded += inside;
+        upper |= byte.is_ascii_uppercase();
+        lower |= byte.is_ascii_lowercase();
+        part.push(byte);
     }
     // base64url puts '-' and '_' inside; slugs with as many numbers inside words (`k8s-i18n-e2e`) have one case.
-    embedded >= 3
-        && segment.bytes().any(|byte| byte.is_ascii_uppercase())
-        && segment.bytes().any(|byte| byte.is_ascii_lowercase())
+    part.is_token() || (embedded + part.embedded() >= 3 && upper && lower)
 }
 
-/// How many numbers of at most three digits stand between two letters. Longer ones are dates and times.
-fn embedded_numbers(part: &str) -> usize {
-    let (mut count, mut digits, mut after_letter) = (0, 0, false);
-    for byte in part.bytes() {
+/// A run of letters and digits.
+#[derive(Default)]
+struct Part {
+    length: usize,
+    digits: usize,
+    /// Letters that are no hex digits.
+    beyond_hex: usize,
+    /// Numbers of at most three digits between two letters; longer ones are dates and times.
+    numbers: usize,
+    /// Digits since the last letter, where there was one.
+    after_letter: Option<usize>,
+}
+
+impl Part {
+    fn push(&mut self, byte: u8) {
+        self.length += 1;
         if byte.is_ascii_digit() {
-            digits += 1;
-            continue;
+            self.digits += 1;
+            self.after_letter = self.after_letter.map(|digits| digits + 1);
+            return;
         }
-        count += usize::from(after_letter && (1..=3).contains(&digits));
-        (digits, after_letter) = (0, true);
+        self.beyond_hex += usize::from(!byte.is_ascii_hexdigit());
+        self.numbers += usize::from(self.after_letter.is_some_and(|digits| (1..=3).contains(&digits)));
+        self.after_letter = Some(0);
     }
-    count
+
+    /// Short hex is an id, a version or a file's hash.
+    fn is_short_hex(&self) -> bool {
+        self.beyond_hex == 0 && self.length < 32
+    }
+
+    fn embedded(&self) -> usize {
+        if self.is_short_hex() { 0 } else { self.numbers }
+    }
+
+    fn is_token(&self) -> bool {
+        let mixed = self.digits > 0 && self.digits < self.length;
+        !self.is_short_hex()
+            && ((self.length >= 16 && self.numbers >= 2) || (self.length >= 32 && mixed) || self.length >= 40)
+    }
 }
 
 /// `8-4-4-4-12` hex digits.

@@ -7,13 +7,14 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use crate::conn::Conn;
-use crate::drain::Drain;
 use crate::exchange::Exchange;
 use crate::failure::{Failure, reason_phrase};
 use crate::http1::{Framing, Limits, RequestHead, ResponseHead};
+use crate::metrics::Calls;
 use crate::pump::{Pump, PumpError};
+use crate::sidecar::Sidecar;
 use crate::tunnel;
-use crate::upstream::{Dialer, Target};
+use crate::upstream::Target;
 
 /// How far we read ahead of an answer that is still awaited, to notice that the caller hangs up.
 const READ_AHEAD_BYTES: usize = 16 * 1024;
@@ -108,19 +109,17 @@ impl Pair {
     /// Begins the exchange of the request that has just been read.
     pub(crate) fn exchange<'p>(
         &'p mut self,
+        sidecar: &'p Sidecar,
+        calls: &'p Calls,
         target: &'p Target,
-        dialer: &'p Dialer,
-        limits: &'p Limits,
-        drain: &'p Drain,
     ) -> Exchange1<'p> {
         let request = Pump::new(self.request.framing());
         Exchange1 {
             request_persistent: self.request.persistent(),
             pair: self,
+            sidecar,
+            calls,
             target,
-            dialer,
-            limits,
-            drain,
             request,
             response: Pump::new(Framing::None),
             request_stuck: false,
@@ -136,10 +135,9 @@ impl Pair {
 /// One exchange over a [`Pair`].
 pub(crate) struct Exchange1<'p> {
     pair: &'p mut Pair,
+    sidecar: &'p Sidecar,
+    calls: &'p Calls,
     target: &'p Target,
-    dialer: &'p Dialer,
-    limits: &'p Limits,
-    drain: &'p Drain,
     request: Pump,
     response: Pump,
     /// The receiver of the request's body takes no more of it. Its answer may say why.
@@ -177,7 +175,7 @@ impl Exchange1<'_> {
     }
 
     async fn connect(&mut self) -> Result<(), Failure> {
-        let stream = self.dialer.dial(self.target).await?;
+        let stream = self.sidecar.dialer.dial(self.target).await?;
         self.pair.up = Some(Conn::new(stream));
         Ok(())
     }
@@ -197,7 +195,7 @@ impl Exchange1<'_> {
         let Pair { down, up, request, response } = &mut *self.pair;
         let Some(up) = up else { return Poll::Ready(Err(Attempt::Nothing(io::ErrorKind::NotConnected.into()))) };
         loop {
-            match response.read(&mut up.input, self.limits, request.method()) {
+            match response.read(&mut up.input, &self.sidecar.limits, request.method()) {
                 Ok(false) => {}
                 Ok(true) if matches!(response.status(), 100 | 102..=199) => {
                     response.strip_hop_by_hop(false);
@@ -326,6 +324,7 @@ impl Exchange for Exchange1<'_> {
             if head.framing() != Framing::None || !is_idempotent(head.method()) {
                 return Err(Failure::ClosedWhileIdle { target: self.target.to_string() });
             }
+            self.calls.retried();
             self.request_stuck = false;
             self.half_closed = false;
             self.connect().await?;
@@ -359,7 +358,7 @@ impl Exchange for Exchange1<'_> {
             && !self.tunnel
             && !self.request_stuck
             && !self.half_closed
-            && !self.drain.is_draining();
+            && !self.sidecar.drain.is_draining();
         head.strip_hop_by_hop(self.tunnel);
         if !self.tunnel {
             head.announce_persistence(self.persistent, request.version());

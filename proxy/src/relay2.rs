@@ -167,7 +167,8 @@ impl Exchange2 {
         {
             self.payloads.0 = pump.payload;
             match ended {
-                Ok(()) | Err(Pump2Error::Write(_)) => self.request = None,
+                // A server may answer and stop reading (RST_STREAM with NO_ERROR): the answer tells.
+                Ok(()) | Err(Pump2Error::Write) => self.request = None,
                 Err(Pump2Error::Read(reason)) => {
                     pump.to.send_reset(reason);
                     return Err(Failure::CallerGone);
@@ -251,7 +252,7 @@ impl Exchange for Exchange2 {
             self.payloads.1 = pump.payload;
             match ready!(ended) {
                 Ok(()) => Poll::Ready(Ok(())),
-                Err(Pump2Error::Write(_)) => {
+                Err(Pump2Error::Write) => {
                     self.cancel();
                     Poll::Ready(Err(Failure::CallerGone))
                 }
@@ -312,10 +313,10 @@ struct Pump2 {
     ended: bool,
 }
 
-/// Which side ended a body too early, and with what it said.
+/// Which side ended a body too early; the sender says why.
 enum Pump2Error {
     Read(Reason),
-    Write(Reason),
+    Write,
 }
 
 impl Pump2 {
@@ -326,7 +327,7 @@ impl Pump2 {
     /// Ready once the body's end is handed to the other stream.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Pump2Error>> {
         let said = |error: &h2::Error| error.reason().unwrap_or(Reason::CANCEL);
-        let closed = |_: h2::Error| Pump2Error::Write(Reason::CANCEL);
+        let closed = |_: h2::Error| Pump2Error::Write;
         loop {
             if self.ended {
                 return Poll::Ready(Ok(()));
@@ -335,8 +336,7 @@ impl Pump2 {
                 self.to.reserve_capacity(self.waiting.len());
                 let room = match ready!(self.to.poll_capacity(cx)) {
                     Some(Ok(room)) => room.min(self.waiting.len()),
-                    Some(Err(error)) => return Poll::Ready(Err(Pump2Error::Write(said(&error)))),
-                    None => return Poll::Ready(Err(Pump2Error::Write(Reason::CANCEL))),
+                    Some(Err(_)) | None => return Poll::Ready(Err(Pump2Error::Write)),
                 };
                 let part = self.waiting.split_to(room);
                 self.ended = self.waiting.is_empty() && self.from.is_end_stream();
@@ -345,8 +345,8 @@ impl Pump2 {
                 self.from.flow_control().release_capacity(room).map_err(|error| Pump2Error::Read(said(&error)))?;
                 continue;
             }
-            if let Poll::Ready(reset) = self.to.poll_reset(cx) {
-                return Poll::Ready(Err(Pump2Error::Write(reset.unwrap_or(Reason::CANCEL))));
+            if self.to.poll_reset(cx).is_ready() {
+                return Poll::Ready(Err(Pump2Error::Write));
             }
             match ready!(self.from.poll_data(cx)) {
                 Some(Ok(data)) => {

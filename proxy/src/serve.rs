@@ -12,6 +12,7 @@ use crate::detect::{self, Protocol};
 use crate::failure::Failure;
 use crate::http1::{Framing, TargetForm};
 use crate::listen;
+use crate::metrics::Calls;
 use crate::pump::Pump;
 use crate::record::TcpSpan;
 use crate::relay1::{Next, Pair};
@@ -30,6 +31,15 @@ enum Way {
     Inbound,
     /// From the application.
     Outbound,
+}
+
+impl Way {
+    fn calls(self, sidecar: &Sidecar) -> &Calls {
+        match self {
+            Self::Inbound => &sidecar.metrics.inbound,
+            Self::Outbound => &sidecar.metrics.outbound,
+        }
+    }
 }
 
 impl From<&Inbound> for Target {
@@ -102,7 +112,7 @@ async fn http1(sidecar: &Arc<Sidecar>, mut pair: Pair, target: &Target, way: Way
             Next::Refused(failure) => return refuse(sidecar, pair, way, &failure).await,
         }
         let _open = sidecar.drain.guard();
-        let mut exchange = pair.exchange(target, &sidecar.dialer, &sidecar.limits, &sidecar.drain);
+        let mut exchange = pair.exchange(sidecar, way.calls(sidecar), target);
         match way {
             Way::Inbound => inbound::carry(sidecar, &mut exchange, caller).await,
             Way::Outbound => outbound::carry(sidecar, &mut exchange, target).await,
@@ -152,10 +162,7 @@ async fn bytes(sidecar: &Arc<Sidecar>, mut down: Conn, up: Option<Conn>, target:
 }
 
 async fn refuse(sidecar: &Sidecar, mut pair: Pair, way: Way, failure: &Failure) {
-    match way {
-        Way::Inbound => sidecar.metrics.inbound.refused(failure.reason()),
-        Way::Outbound => sidecar.metrics.outbound.refused(failure.reason()),
-    }
+    way.calls(sidecar).refused(failure.reason());
     pair.refuse(failure).await;
 }
 
@@ -197,7 +204,7 @@ async fn proxy(sidecar: Arc<Sidecar>, stream: TcpStream, caller: SocketAddr) {
             pair.up = others.remove(&(Arc::clone(&target.host), target.port));
         }
         let guard = sidecar.drain.guard();
-        let mut exchange = pair.exchange(&target, &sidecar.dialer, &sidecar.limits, &sidecar.drain);
+        let mut exchange = pair.exchange(&sidecar, &sidecar.metrics.outbound, &target);
         outbound::carry(&sidecar, &mut exchange, &target).await;
         if !exchange.persistent() {
             return;

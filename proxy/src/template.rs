@@ -116,7 +116,7 @@ struct Trie {
 /// What may follow one prefix.
 #[derive(Debug, Default)]
 struct Node {
-    /// Sorted by name.
+    /// Sorted by key and text.
     names: Vec<Name>,
     /// What follows any value.
     value: Option<usize>,
@@ -126,12 +126,29 @@ struct Node {
 
 #[derive(Debug)]
 struct Name {
+    /// The first bytes of the text: comparing them decides nearly always, without leaving the list.
+    key: u64,
     text: Box<str>,
     node: usize,
     hits: u32,
 }
 
 const ROOT: usize = 0;
+
+impl Node {
+    /// Where a name is in the list, or belongs.
+    fn place(&self, key: u64, text: &str) -> Result<usize, usize> {
+        self.names.binary_search_by(|name| name.key.cmp(&key).then_with(|| (*name.text).cmp(text)))
+    }
+}
+
+/// The first eight bytes, as a number that sorts like them.
+fn key(text: &str) -> u64 {
+    match text.as_bytes().first_chunk::<8>() {
+        Some(first) => u64::from_be_bytes(*first),
+        None => text.bytes().fold(0, |key, byte| key << 8 | u64::from(byte)) << (64 - 8 * text.len().clamp(1, 8)),
+    }
+}
 
 impl Trie {
     fn new() -> Self {
@@ -156,7 +173,9 @@ impl Trie {
             let (shown, node) = next?;
             at = node;
             if out.is_none() && shown != part {
-                out = Some(path.get(..before)?.to_owned());
+                let mut changed = String::with_capacity(path.len() + VALUE.len());
+                changed.push_str(path.get(..before)?);
+                out = Some(changed);
             } else if let Some(out) = &mut out {
                 out.push('/');
             }
@@ -184,13 +203,13 @@ impl Trie {
         overflow: &mut bool,
     ) -> Option<(&'p str, Option<usize>)> {
         let Some(at) = at else { return Some((VALUE, None)) };
-        // Matrix parameters are values, never names.
-        let part = part.split(';').next().unwrap_or(part);
-        let node = self.nodes.get_mut(at)?;
-        if is_value(part) {
+        let (part, is_value) = name_or_value(part);
+        if is_value {
             return self.value(at, learn, overflow);
         }
-        let place = match node.names.binary_search_by(|name| (*name.text).cmp(part)) {
+        let key = key(part);
+        let node = self.nodes.get_mut(at)?;
+        let place = match node.place(key, part) {
             Ok(place) => {
                 let name = node.names.get_mut(place)?;
                 name.hits = name.hits.saturating_add(u32::from(learn));
@@ -212,7 +231,7 @@ impl Trie {
             *overflow = true;
             return self.value(at, learn, overflow);
         };
-        let name = Name { text: part.into(), node: new, hits: 1 };
+        let name = Name { key, text: part.into(), node: new, hits: 1 };
         self.nodes.get_mut(at)?.names.insert(place, name);
         Some((part, Some(new)))
     }
@@ -278,7 +297,7 @@ impl Trie {
         }
         for name in source.names {
             let Some(target) = self.nodes.get_mut(into) else { return };
-            match target.names.binary_search_by(|other| other.text.cmp(&name.text)) {
+            match target.place(name.key, &name.text) {
                 Ok(place) => {
                     let Some(same) = target.names.get_mut(place) else { return };
                     same.hits = same.hits.saturating_add(name.hits);
@@ -297,30 +316,36 @@ impl Trie {
     }
 }
 
-/// Whether a part is plainly a value: a number or date, a UUID, hex, a token, an e-mail address, or just long.
-fn is_value(part: &str) -> bool {
-    let (mut digits, mut hex, mut separators, mut at) = (0, 0, 0, false);
+/// A part without its matrix parameters, which are never names, and whether it is plainly a value: a number or date, a
+/// UUID, hex, a token, an e-mail address, or just long.
+fn name_or_value(part: &str) -> (&str, bool) {
+    let (mut digits, mut hex, mut separators, mut at, mut parameters) = (0, 0, 0, false, false);
     for byte in part.bytes() {
         match byte {
             b'0'..=b'9' => digits += 1,
             b'a'..=b'f' | b'A'..=b'F' => hex += 1,
             b'-' | b',' | b':' => separators += 1,
             b'@' | b'%' => at = true,
+            b';' => parameters = true,
             _ => {}
         }
     }
+    if parameters && let Some((name, _)) = part.split_once(';') {
+        return name_or_value(name);
+    }
     // Most names have no digit and are short: they are done here.
     if digits == 0 && !at && part.len() < 20 {
-        return part == VALUE || part == REDACTED;
+        return (part, part == VALUE || part == REDACTED);
     }
     let all_hex = digits + hex == part.len();
-    (digits > 0 && digits + separators == part.len())
+    let value = (digits > 0 && digits + separators == part.len())
         || (digits > 0 && all_hex && part.len() >= 8)
         || part.len() > PART_MAX
         || is_uuid(part)
         || is_ulid(part)
         || is_token(part)
-        || (at && is_email(part))
+        || (at && is_email(part));
+    (part, value)
 }
 
 #[cfg(test)]

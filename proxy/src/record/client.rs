@@ -115,7 +115,7 @@ impl ClientSpan {
 
     /// Nothing answered.
     pub(crate) fn failed(&mut self, failure: &Failure) {
-        self.call.failed(failure);
+        self.call.failed(failure, &self.sidecar.metrics.outbound);
     }
 
     /// The exchange is over.

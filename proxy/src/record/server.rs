@@ -129,7 +129,7 @@ impl ServerSpan {
 
     /// Nothing answered.
     pub(crate) fn failed(&mut self, failure: &Failure) {
-        self.call.failed(failure);
+        self.call.failed(failure, &self.sidecar.metrics.inbound);
     }
 
     /// The exchange is over.

@@ -1,0 +1,150 @@
+//! nginx and HAProxy as real processes, on Unix sockets in a folder of their own.
+
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// A process that ends with the test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself, which the test has then noticed by other means.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// One way to send something through somebody else: where to connect, and where that connects to.
+#[derive(Clone)]
+pub(crate) struct Route {
+    pub(crate) peer: &'static str,
+    /// Connected to by the sender.
+    pub(crate) front: PathBuf,
+    /// Listened on by the receiver. The same as `front` where nobody stands between.
+    pub(crate) back: PathBuf,
+}
+
+/// The others, started, and several routes through each so that several cases can be tried at a time.
+pub(crate) struct Peers {
+    folder: TempDir,
+    processes: Vec<Process>,
+    names: Vec<&'static str>,
+    lanes: usize,
+}
+
+impl Peers {
+    /// Starts what is installed and says loudly what is not.
+    pub(crate) fn start(lanes: usize) -> Peers {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut peers = Peers { folder, processes: Vec::new(), names: vec!["hyper"], lanes };
+        let root = peers.folder.path().to_owned();
+        let nginx = root.join("nginx.conf");
+        fs::write(&nginx, nginx_config(&root, lanes)).expect("writable");
+        let mut command = Command::new("nginx");
+        command.arg("-p").arg(&root).arg("-c").arg(&nginx).arg("-e").arg(root.join("nginx.log"));
+        peers.add("nginx", command);
+        let haproxy = root.join("haproxy.cfg");
+        fs::write(&haproxy, haproxy_config(&root, lanes)).expect("writable");
+        let mut command = Command::new("haproxy");
+        command.arg("-db").arg("-f").arg(&haproxy);
+        peers.add("haproxy", command);
+        peers
+    }
+
+    fn add(&mut self, name: &'static str, mut command: Command) {
+        let log = fs::File::create(self.folder.path().join(format!("{name}.out"))).expect("writable");
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a copy")).stderr(log);
+        // Debian keeps servers where only root's PATH looks.
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{path}:/usr/sbin:/usr/local/sbin"));
+        let mut process = match command.spawn() {
+            Ok(child) => Process(child),
+            Err(error) => {
+                eprintln!("SKIPPED: {name} cannot be started ({error}), so nothing is compared with it");
+                return;
+            }
+        };
+        let until = Instant::now() + Duration::from_secs(20);
+        for lane in 0..self.lanes {
+            let front = self.path(name, lane, "front");
+            while UnixStream::connect(&front).is_err() {
+                let ended = process.0.try_wait().expect("our child");
+                if ended.is_some() || Instant::now() > until {
+                    let said = fs::read_to_string(self.folder.path().join(format!("{name}.out"))).unwrap_or_default();
+                    panic!("{name} does not listen ({ended:?}): {said}");
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        self.names.push(name);
+        self.processes.push(process);
+    }
+
+    fn path(&self, name: &str, lane: usize, end: &str) -> PathBuf {
+        socket(self.folder.path(), name, lane, end)
+    }
+
+    /// The routes of one lane.
+    pub(crate) fn routes(&self, lane: usize) -> Vec<Route> {
+        let route = |&peer: &&'static str| {
+            let back = self.path(peer, lane, "back");
+            let front = if peer == "hyper" { back.clone() } else { self.path(peer, lane, "front") };
+            Route { peer, front, back }
+        };
+        self.names.iter().map(route).collect()
+    }
+}
+
+fn socket(root: &Path, name: &str, lane: usize, end: &str) -> PathBuf {
+    root.join(format!("{name}-{lane}-{end}"))
+}
+
+/// As transparent and as tolerant as nginx can be: what it takes is compared, not what it refuses.
+fn nginx_config(root: &Path, lanes: usize) -> String {
+    let servers: String = (0..lanes)
+        .map(|lane| {
+            let (front, back) = (socket(root, "nginx", lane, "front"), socket(root, "nginx", lane, "back"));
+            format!(
+                "upstream back{lane} {{ server unix:{}; keepalive 4; }}\n\
+                 server {{ listen unix:{}; location / {{ proxy_pass http://back{lane}; }} }}\n",
+                back.display(),
+                front.display(),
+            )
+        })
+        .collect();
+    format!(
+        "daemon off;\nmaster_process off;\npid {root}/nginx.pid;\nevents {{ }}\n\
+         http {{\n\
+         access_log off;\nlingering_close off;\nkeepalive_timeout 20s;\nkeepalive_requests 1000000;\n\
+         ignore_invalid_headers off;\nunderscores_in_headers on;\nlarge_client_header_buffers 4 64k;\n\
+         client_body_buffer_size 1m;\nclient_body_temp_path {root}/a;\nproxy_temp_path {root}/b;\n\
+         fastcgi_temp_path {root}/c;\nuwsgi_temp_path {root}/d;\nscgi_temp_path {root}/e;\n\
+         proxy_http_version 1.1;\nproxy_set_header Host $http_host;\nproxy_set_header Connection \"\";\n\
+         proxy_next_upstream off;\nproxy_pass_header Date;\nproxy_pass_header Server;\n\
+         {servers}}}\n",
+        root = root.display(),
+    )
+}
+
+fn haproxy_config(root: &Path, lanes: usize) -> String {
+    let lanes: String = (0..lanes)
+        .map(|lane| {
+            let (front, back) = (socket(root, "haproxy", lane, "front"), socket(root, "haproxy", lane, "back"));
+            format!(
+                "frontend front{lane}\n  bind unix@{}\n  default_backend back{lane}\n\
+                 backend back{lane}\n  http-reuse always\n  server back unix@{}\n",
+                front.display(),
+                back.display(),
+            )
+        })
+        .collect();
+    format!(
+        "global\n  maxconn 200\ndefaults\n  mode http\n  retries 0\n  timeout connect 5s\n  timeout client 20s\n  \
+         timeout server 20s\n  timeout http-request 20s\n{lanes}"
+    )
+}
