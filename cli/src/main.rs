@@ -1,3 +1,5 @@
-//! `raceway`: the front door on a laptop.
+//! `raceway`: see the library.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    raceway_cli::main(std::env::args_os())
+}

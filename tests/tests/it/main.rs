@@ -1,0 +1,15 @@
+//! What is promised, over real processes and sockets: one module per promise.
+
+mod analyzer_away;
+mod applications;
+mod clocks;
+mod context;
+mod critical_path;
+mod demo;
+mod endings;
+mod in_a_row;
+mod malformed;
+mod opentelemetry;
+mod raceway_sdk;
+mod ready_file;
+mod usage;
