@@ -22,6 +22,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -64,11 +65,8 @@ impl Admin {
     ///
     /// An error says what to do about the address.
     pub fn start(address: SocketAddr, config: &Config, metrics: Arc<Metrics>, drain: Drain) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let listener = {
-            let _runtime = runtime.enter();
-            listen::bind(address)?
-        };
+        let listener = std::net::TcpListener::bind(address).map_err(|error| listen::explained(address, &error))?;
+        listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let config = match address.ip().is_loopback() {
             true => Some(serde_json::to_vec_pretty(config)?.into()),
@@ -76,10 +74,22 @@ impl Admin {
         };
         let state = Arc::new(State { metrics, drain, ready: AtomicBool::new(false), config });
         let (stop, stopped) = oneshot::channel();
+        // The runtime is made and dropped on its own thread: whoever starts this may be in another one.
+        let (started, start) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name("admin".to_owned()).spawn({
             let state = Arc::clone(&state);
-            move || runtime.block_on(serve(listener, state, stopped))
+            move || match Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime.block_on(async {
+                    let listener = TcpListener::from_std(listener);
+                    let _ = started.send(listener.as_ref().map(drop).map_err(|error| io::Error::from(error.kind())));
+                    if let Ok(listener) = listener {
+                        serve(listener, state, stopped).await;
+                    }
+                }),
+                Err(error) => drop(started.send(Err(error))),
+            }
         })?;
+        start.recv().map_err(io::Error::other)??;
         Ok(Self { address, state, stop: Some(stop), thread: Some(thread) })
     }
 
@@ -302,6 +312,9 @@ mod tests {
         let config = Config::check(Args::try_parse_from(args).expect("usable"), &|_| None).expect("valid");
         let start = || Admin::start(address, &config, Arc::new(Metrics::new()), Drain::new());
         assert!(start().expect_err("taken").to_string().contains("choose another port"));
+        // Also from within a runtime, which is where the sidecar starts it.
+        let runtime = Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async { start().expect_err("taken") });
         drop(admin);
         start().expect("free again");
     }

@@ -13,7 +13,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::drain::Drain;
 use crate::metrics::Listener;
@@ -24,6 +24,8 @@ const BACKLOG: u32 = 4096;
 /// whose SYN was taken, and costs nothing.
 const PAUSE_FIRST: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(100);
+/// How often the log says that connections cannot be accepted; the counter has every time.
+const TOLD_EVERY: Duration = Duration::from_secs(5);
 /// Refused connections that are told why at the same time; the rest is closed without a word.
 const TELLING_MAX: usize = 64;
 /// How long a refused client may take to send its request and to read why it is refused.
@@ -76,6 +78,19 @@ pub fn raise_open_files() -> u64 {
     current.unwrap_or(u64::MAX)
 }
 
+/// How many connections can be open at once: as many as wanted, or as the limit on open files leaves room for.
+///
+/// Running out of descriptors hits what is already open, and probes; refusing a connection hits only that one.
+pub fn connections_for(files_max: u64, wanted: usize) -> usize {
+    // Two for each, as it leads somewhere; a hundred for listeners, the admin listener's connections and the exporter.
+    let room = files_max.saturating_sub(100).max(files_max / 2) / 2;
+    let room = usize::try_from(room).unwrap_or(usize::MAX);
+    if room < wanted {
+        tracing::info!(files_max, wanted, room, "the limit on open files leaves room for fewer connections");
+    }
+    wanted.min(room)
+}
+
 /// Accepts connections and serves each in a task, until [`Drain::end`].
 ///
 /// Draining alone does not stop it: callers learn late that a sidecar is leaving, and an application that finishes its
@@ -93,6 +108,7 @@ pub async fn accept<Serve, Served>(
     // Both end their tasks when they are dropped.
     let (mut serving, mut telling) = (JoinSet::new(), JoinSet::new());
     let mut pause = PAUSE_FIRST;
+    let mut told: Option<Instant> = None;
     let mut ended = std::pin::pin!(drain.ended());
     loop {
         let accepted = tokio::select! {
@@ -125,7 +141,10 @@ pub async fn accept<Serve, Served>(
                 let (reason, wait) = failure(&error);
                 metrics.accept_failed(reason);
                 if wait {
-                    tracing::warn!(%error, ?pause, "cannot accept a connection");
+                    if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
+                        tracing::warn!(%error, reason, "cannot accept connections, trying again");
+                        told = Some(Instant::now());
+                    }
                     sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                 }

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use clap::Parser;
-use raceway_analyzer_client::{EdgeCounters, Endpoint, Exporter, Protocol, Settings};
+use raceway_analyzer_client::{EdgeCounters, Exporter, Settings};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -77,8 +77,8 @@ fn usage(problems: Vec<impl std::fmt::Display>) -> ExitCode {
     ExitCode::from(2)
 }
 
-fn run(config: Config) -> Result<(), Stopped> {
-    listen::raise_open_files();
+fn run(mut config: Config) -> Result<(), Stopped> {
+    config.connections_max = listen::connections_for(listen::raise_open_files(), config.connections_max);
     // Requests have a thread of their own: neither a scrape nor the exporter's work shows in their times.
     let requests = Builder::new_current_thread().enable_all().build()?;
     let background = Background::start()?;
@@ -89,8 +89,7 @@ async fn serve_until_stopped(config: Config, background: &Background) -> Result<
     let mut signals = Signals::register()?;
     let listeners = Listeners::bind(&config).await.map_err(Stopped::Usage)?;
     let edges = EdgeCounters::new(SystemTime::now());
-    let endpoint = Endpoint::parse(&config.analyzer.to_string(), Protocol::Grpc)?;
-    let mut settings = Settings::new(endpoint, config.identity.resource());
+    let mut settings = Settings::new(config.analyzer.clone(), config.identity.resource());
     settings.queue_bytes_max = config.queue_bytes;
     settings.edges = Some(edges.clone());
     let exporter = Exporter::start_on(settings, &background.handle);
@@ -99,7 +98,10 @@ async fn serve_until_stopped(config: Config, background: &Background) -> Result<
     metrics.watch_exporter(exporter.clone());
     metrics.watch_drain(drain.clone());
     let admin = match config.admin {
-        Some(address) => Some(Admin::start(address, &config, Arc::clone(&metrics), drain.clone())?),
+        Some(address) => Some(
+            Admin::start(address, &config, Arc::clone(&metrics), drain.clone())
+                .map_err(|error| Stopped::Usage(vec![format!("--admin: {error}")]))?,
+        ),
         None => None,
     };
     let addresses = listeners.addresses(admin.as_ref().map(Admin::address))?;
@@ -127,7 +129,9 @@ async fn serve_until_stopped(config: Config, background: &Background) -> Result<
         if left > 0 {
             tracing::warn!(left, "requests were still open at the end of the grace period");
         }
-        accepting.shutdown().await;
+        // Waited for, so that what is still open records its spans before the exporter is stopped.
+        drain.end();
+        while accepting.join_next().await.is_some() {}
         let stats = exporter.stop(FLUSH_MAX).await;
         for stats in stats.iter().filter(|stats| stats.dropped.stopped > 0) {
             tracing::warn!(spans = stats.dropped.stopped, "spans could not be sent before the end");

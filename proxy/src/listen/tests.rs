@@ -24,6 +24,14 @@ fn the_limit_on_open_files_is_raised_to_the_hard_one() {
     assert_eq!(raised, maximum.unwrap_or(u64::MAX));
 }
 
+#[test]
+fn descriptors_are_left_for_what_is_open() {
+    assert_eq!(connections_for(1_048_576, 10_000), 10_000);
+    assert_eq!(connections_for(u64::MAX, 10_000), 10_000);
+    assert_eq!(connections_for(1024, 10_000), 462);
+    assert_eq!(connections_for(40, 10_000), 10);
+}
+
 #[tokio::test]
 async fn an_address_that_cannot_be_had_says_why() {
     let first = bind(local()).expect("any port");
