@@ -1,6 +1,7 @@
 //! Working out what spans mean.
 
 mod assemble;
+mod critical_path;
 mod facts;
 mod graph;
 #[cfg(test)]
