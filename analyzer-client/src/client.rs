@@ -44,6 +44,8 @@ pub(crate) enum NoAnswer {
     Connect(#[from] ConnectError),
     #[error("{}", with_causes(.0))]
     Exchange(#[from] ExchangeError),
+    #[error("{}; check that this is the port for OTLP over {protocol}", with_causes(.source))]
+    FirstExchange { protocol: Protocol, source: ExchangeError },
     #[error("no answer within {0:?}; the analyzer may be overloaded")]
     Timeout(std::time::Duration),
     #[error("compressing failed: {0}")]
@@ -55,7 +57,7 @@ impl NoAnswer {
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Connect(error) => error.kind(),
-            Self::Exchange(_) => "lost",
+            Self::Exchange(_) | Self::FirstExchange { .. } => "lost",
             Self::Timeout(_) => "timeout",
             Self::Compress(_) => "compress",
         }
@@ -126,7 +128,11 @@ impl Client {
             }
         }
         let connection = self.open().await?;
-        self.exchange(connection, signal, body, how).await
+        let protocol = self.endpoint.protocol();
+        self.exchange(connection, signal, body, how).await.map_err(|error| match error {
+            NoAnswer::Exchange(source) => NoAnswer::FirstExchange { protocol, source },
+            other => other,
+        })
     }
 
     /// Makes sure that there is a connection.

@@ -126,12 +126,12 @@ impl Queue {
         self.changed.notified().await;
     }
 
-    /// When [`Queue::take`] will have something: now or earlier, later, or not before more is pushed.
-    pub(crate) fn due(&self) -> Option<Instant> {
+    /// When [`Queue::take`] will have something: now (or earlier), later, or `None`: not before more is pushed.
+    pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
         let state = self.state();
         let lanes = [&state.plain, &state.failed];
         if lanes.iter().any(|lane| !lane.waiting.is_empty()) {
-            return Some(Instant::now());
+            return Some(now);
         }
         lanes.iter().filter_map(|lane| lane.opened).min().map(|opened| opened + self.limits.age_max)
     }
@@ -358,8 +358,10 @@ mod tests {
         let queue = Queue::new(LIMITS);
         (0..3).for_each(|n| queue.push(&[n], false));
         assert!(queue.take(usize::MAX, false).is_none(), "neither full nor old");
-        assert!(queue.due().is_some_and(|due| due > Instant::now()));
+        assert!(queue.due(Instant::now()).is_some_and(|due| due > Instant::now()));
         queue.push(&[3], false);
+        let now = Instant::now();
+        assert_eq!(queue.due(now), Some(now), "four spans close a segment");
         queue.push(&[4], true);
         queue.push(&[5], false);
         let full = queue.take(usize::MAX, false).expect("four spans close a segment");

@@ -197,7 +197,7 @@ impl Worker {
         let spans_due = if self.stopping && self.pipeline.queue.counts().waiting > 0 {
             Some(now)
         } else {
-            self.pipeline.queue.due()
+            self.pipeline.queue.due(now)
         };
         // Counters first: they are small, and a backlog of spans must not hold them up.
         if self.metrics_due.is_some_and(|at| at <= now) {

@@ -55,7 +55,7 @@ pub(crate) fn grpc(status: StatusCode, headers: &HeaderMap, trailers: Option<&He
     let text = find("grpc-message").map(|value| percent_decoded(value.as_bytes())).unwrap_or_default();
     let why = match (code::name(code), text.as_str()) {
         (name, "") if headers.contains_key("grpc-status") || trailers.is_some() => name.into_owned(),
-        (name, "") => format!("{name} (HTTP status {})", status.as_u16()),
+        (name, "") => format!("{name} (HTTP status {} without gRPC); is this the OTLP/gRPC port?", status.as_u16()),
         (name, text) => format!("{name}: {text}"),
     };
     let wait = find("grpc-status-details-bin").and_then(|value| retry_delay(&base64_decoded(value.as_bytes())?));
