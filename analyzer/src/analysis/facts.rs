@@ -245,7 +245,10 @@ impl<'a> Attributes<'a> {
                 "rpc.system" | "rpc.system.name" => read.rpc = text(),
                 "db.system" | "db.system.name" => read.database = text(),
                 "messaging.system" => read.messaging = text(),
-                "http.request.body.size" | "http.response.body.size" => {
+                "http.request.body.size"
+                | "http.response.body.size"
+                | "raceway.bytes.sent"
+                | "raceway.bytes.received" => {
                     let size = value.as_int().and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
                     read.bytes = read.bytes.saturating_add(size);
                 }

@@ -6,6 +6,7 @@ mod facts;
 mod graph;
 #[cfg(test)]
 mod notation;
+mod order;
 mod sketch;
 mod skew;
 
