@@ -34,11 +34,11 @@ const FLUSH_MAX: Duration = Duration::from_secs(5);
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = match Args::try_parse_from(args) {
         Ok(args) => args,
-        Err(error) => {
-            let code = if error.use_stderr() { 2 } else { 0 };
-            // Nothing can be said where even standard error is closed.
-            let _ = error.print();
-            return ExitCode::from(code);
+        Err(error) if error.use_stderr() => return usage(vec![one_line(&error)]),
+        Err(help) => {
+            // Nothing can be said where even standard output is closed.
+            let _ = help.print();
+            return ExitCode::SUCCESS;
         }
     };
     let config = match Config::from_args(args) {
@@ -77,17 +77,30 @@ fn usage(problems: Vec<impl std::fmt::Display>) -> ExitCode {
     ExitCode::from(2)
 }
 
-fn run(mut config: Config) -> Result<(), Stopped> {
-    config.connections_max = listen::connections_for(listen::raise_open_files(), config.connections_max);
+/// What is wrong with the command line, on one line, as all other mistakes are told.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let told = text.split("\nUsage:").next().unwrap_or_default();
+    let told: Vec<&str> = told
+        .lines()
+        .map(|line| line.trim().trim_start_matches("error: ").trim_start_matches("tip: "))
+        .filter(|line| !line.is_empty() && !line.starts_with("For more information"))
+        .collect();
+    format!("{}; --help lists what there is", told.join("; "))
+}
+
+fn run(config: Config) -> Result<(), Stopped> {
     // Requests have a thread of their own: neither a scrape nor the exporter's work shows in their times.
     let requests = Builder::new_current_thread().enable_all().build()?;
     let background = Background::start()?;
     requests.block_on(serve_until_stopped(config, &background))
 }
 
-async fn serve_until_stopped(config: Config, background: &Background) -> Result<(), Stopped> {
+async fn serve_until_stopped(mut config: Config, background: &Background) -> Result<(), Stopped> {
     let mut signals = Signals::register()?;
     let listeners = Listeners::bind(&config).await.map_err(Stopped::Usage)?;
+    // After the listeners, so that a mistake in an address is the one line told.
+    config.connections_max = listen::connections_for(listen::raise_open_files(), config.connections_max);
     let edges = EdgeCounters::new(SystemTime::now());
     let mut settings = Settings::new(config.analyzer.clone(), config.identity.resource());
     settings.queue_bytes_max = config.queue_bytes;
