@@ -5,6 +5,7 @@
 
 mod config;
 pub mod ingest;
+mod listen;
 pub mod live;
 mod serve;
 pub mod store;

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fjall::{Keyspace, Readable, Snapshot, OwnedWriteBatch};
+use fjall::{Keyspace, OwnedWriteBatch, Readable, Snapshot};
 use raceway_analyzer_client::{Reported, Resource, Value};
 
 use super::codec::{Corrupt, read_count, read_number, read_pairs, read_text, write_number, write_pairs, write_text};

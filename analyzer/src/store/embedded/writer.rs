@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use fjall::{PersistMode, OwnedWriteBatch};
+use fjall::{OwnedWriteBatch, PersistMode};
 use raceway_trace::TraceId;
 use tokio::sync::oneshot;
 
