@@ -243,7 +243,7 @@ impl Body {
         if self.trailers > self.limits.fields {
             return Err(BodyError::TooManyFields);
         }
-        let (name, _, _) = split_line(line).map_err(|error| BodyError::Bad(error.reason()))?;
+        let (name, _) = split_line(line).map_err(|error| BodyError::Bad(error.reason()))?;
         // RFC 9110 §6.5.1: not allowed there, and a reader that merges trailers into the head would believe them.
         if FORBIDDEN_TRAILERS.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes())) {
             return Err(BodyError::Bad("forbidden_trailer"));

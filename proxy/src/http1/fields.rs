@@ -11,7 +11,7 @@ use bytes::{Buf, BytesMut};
 use memchr::memchr;
 
 use super::framing::{Facts, Kind};
-use super::syntax::{is_field_value, is_token, token_len, trim};
+use super::syntax::{is_field_value, is_token, token_len, trim, trim_end, trim_start};
 use super::{HeadError, Limits};
 
 /// Larger buffers are not kept for the next head: one oversized head must not stay with a connection for its life.
@@ -170,8 +170,11 @@ impl Fields {
         if self.lines.len() >= limits.fields {
             return Err(HeadError::TooManyFields);
         }
-        let (name, value, value_at) = split_line(line)?;
-        self.facts.learn(kind, name, value, limits)?;
+        let (name, rest) = split_line(line)?;
+        self.facts.learn(kind, name, rest, limits)?;
+        let value = trim_start(rest);
+        let value_at = line.len() - value.len();
+        let value = trim_end(value);
         let tag = Tag::of(name);
         self.present |= tag.bit();
         let value_from = from + value_at as u32;
@@ -377,10 +380,9 @@ impl Fields {
     }
 }
 
-/// `Name: value` into name, value without the white space around it, and where the value begins. `line` comes without
-/// its CRLF; also for trailers.
+/// `Name: value` into name and everything behind the colon. `line` comes without its CRLF; also for trailers.
 #[inline]
-pub(super) fn split_line(line: &[u8]) -> Result<(&[u8], &[u8], usize), HeadError> {
+pub(super) fn split_line(line: &[u8]) -> Result<(&[u8], &[u8]), HeadError> {
     let (name, rest) = line.split_at(token_len(line));
     let Some((b':', rest)) = rest.split_first() else {
         return Err(HeadError::Bad(match (name, rest) {
@@ -396,10 +398,5 @@ pub(super) fn split_line(line: &[u8]) -> Result<(&[u8], &[u8], usize), HeadError
     if !is_field_value(rest) {
         return Err(HeadError::Bad("control_character_in_value"));
     }
-    let mut value = rest;
-    while let [b' ' | b'\t', tail @ ..] = value {
-        value = tail;
-    }
-    let value_at = line.len() - value.len();
-    Ok((name, trim(value), value_at))
+    Ok((name, rest))
 }

@@ -1,6 +1,6 @@
 //! Where a message ends and whether its connection goes on: RFC 9112 §6 and §9, without any of the leniency.
 
-use super::syntax::{decimal, is_authority, members};
+use super::syntax::{decimal, is_authority, members, trim, trim_spaces};
 use super::{HeadError, Limits, Version};
 
 /// How the body after a head is delimited.
@@ -37,7 +37,7 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// Takes note of one line, and refuses it where it alone, or with those before it, is ambiguous.
+    /// Takes note of one line, `value` being all that stands behind the colon, and refuses it where it alone, or with those before it, is ambiguous.
     #[inline]
     pub(super) fn learn(&mut self, kind: Kind, name: &[u8], value: &[u8], limits: &Limits) -> Result<(), HeadError> {
         // Lengths first: almost every line is dismissed by one comparison.
@@ -59,7 +59,7 @@ impl Facts {
             return Err(HeadError::Bad("several_hosts"));
         }
         // An empty one is valid: it goes with targets that have no authority.
-        if !is_authority(value) {
+        if !is_authority(trim(value)) {
             return Err(HeadError::Bad("bad_host"));
         }
         self.host = true;
@@ -84,7 +84,7 @@ impl Facts {
         if self.length.is_some() {
             return Err(HeadError::Bad("several_content_lengths"));
         }
-        self.length = Some(decimal(value).ok_or(HeadError::Bad("bad_content_length"))?);
+        self.length = Some(decimal(trim_spaces(value)).ok_or(HeadError::Bad("bad_content_length"))?);
         Ok(())
     }
 
@@ -92,7 +92,7 @@ impl Facts {
         if self.chunked {
             return Err(HeadError::Bad("several_transfer_encodings"));
         }
-        if !value.eq_ignore_ascii_case(b"chunked") {
+        if !trim_spaces(value).eq_ignore_ascii_case(b"chunked") {
             return Err(HeadError::Bad("bad_transfer_encoding"));
         }
         self.chunked = true;

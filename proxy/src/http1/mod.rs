@@ -18,8 +18,8 @@
 //! |---|---|
 //! | bare LF, bare CR, NUL and other control characters in a head, a chunk size line or a trailer | readers end lines at different places |
 //! | a folded header line, a space before the colon, an empty name, a name that is no token | readers see different fields |
-//! | `Content-Length` with `Transfer-Encoding`, twice (even if equal), as a list, signed, over 2^63-1 | readers cut the body differently |
-//! | `Transfer-Encoding` that is not `chunked` and nothing else, or on HTTP/1.0 | likewise |
+//! | `Content-Length` with `Transfer-Encoding`, twice (even if equal), as a list, signed, with a tab, over 2^63-1 | readers cut the body differently |
+//! | `Transfer-Encoding` that is not `chunked` and nothing else, has a tab, or stands on HTTP/1.0 | likewise |
 //! | a chunk size that is not 1 to 16 hexadecimal digits directly followed by CRLF or an extension | likewise |
 //! | framing and routing fields in trailers | a reader that merges trailers into the head would believe them |
 //! | no `Host` on HTTP/1.1, two of them, one that is no host | readers route differently |

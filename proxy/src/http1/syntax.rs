@@ -86,11 +86,30 @@ pub(super) fn is_target(bytes: &[u8]) -> bool {
 
 /// Without the spaces and tabs around it.
 #[inline]
-pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
+pub(super) fn trim(bytes: &[u8]) -> &[u8] {
+    trim_end(trim_start(bytes))
+}
+
+#[inline]
+pub(super) fn trim_start(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = bytes {
         bytes = rest;
     }
+    bytes
+}
+
+#[inline]
+pub(super) fn trim_end(mut bytes: &[u8]) -> &[u8] {
     while let [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// Without the spaces around it. Where the end of a message hangs on a value, tabs are not trimmed but refused: they
+/// are allowed, but nobody sends them, and nginx takes them for a part of the value.
+pub(super) fn trim_spaces(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ', rest @ ..] | [rest @ .., b' '] = bytes {
         bytes = rest;
     }
     bytes

@@ -77,7 +77,7 @@ const NAMES: [&str; 12] = [
     "Accept",
     "Cookie",
     "User-Agent",
-    "Content-Type",
+    "X-Type",
     "Content_Length",
     "Transfer_Encoding",
 ];

@@ -75,7 +75,10 @@ pub(crate) fn collect<'a>(lines: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> 
 }
 
 fn comparable(lines: &[(String, Vec<u8>)]) -> Vec<&(String, Vec<u8>)> {
-    let mut lines: Vec<_> = lines.iter().filter(|(name, _)| !PER_HOP.contains(&name.as_str())).collect();
+    // nginx drops answers' lines whose names consist of marks.
+    let is_name = |name: &str| name.bytes().any(|byte| byte.is_ascii_alphanumeric());
+    let compared = |name: &str| is_name(name) && !PER_HOP.contains(&name);
+    let mut lines: Vec<_> = lines.iter().filter(|(name, _)| compared(name)).collect();
     // Stable: lines of one name keep their order.
     lines.sort_by(|(name, _), (other, _)| name.cmp(other));
     lines

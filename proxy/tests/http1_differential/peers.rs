@@ -47,17 +47,20 @@ impl Peers {
         fs::write(&nginx, nginx_config(&root, lanes)).expect("writable");
         let mut command = Command::new("nginx");
         command.arg("-p").arg(&root).arg("-c").arg(&nginx).arg("-e").arg(root.join("nginx.log"));
-        peers.add("nginx", command);
+        peers.add(&["nginx"], command);
         let haproxy = root.join("haproxy.cfg");
         fs::write(&haproxy, haproxy_config(&root, lanes)).expect("writable");
         let mut command = Command::new("haproxy");
         command.arg("-db").arg("-f").arg(&haproxy);
-        peers.add("haproxy", command);
+        peers.add(&["haproxy", "haproxy-tolerant"], command);
         peers
     }
 
-    fn add(&mut self, name: &'static str, mut command: Command) {
-        let log = fs::File::create(self.folder.path().join(format!("{name}.out"))).expect("writable");
+    /// `names`: the first is the program's, all are peers that it plays.
+    fn add(&mut self, names: &[&'static str], mut command: Command) {
+        let name = names[0];
+        let output = self.folder.path().join(format!("{name}.out"));
+        let log = fs::File::create(&output).expect("writable");
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a copy")).stderr(log);
         // Debian keeps servers where only root's PATH looks.
         let path = std::env::var("PATH").unwrap_or_default();
@@ -70,18 +73,17 @@ impl Peers {
             }
         };
         let until = Instant::now() + Duration::from_secs(20);
-        for lane in 0..self.lanes {
-            let front = self.path(name, lane, "front");
-            while UnixStream::connect(&front).is_err() {
+        for (peer, lane) in names.iter().flat_map(|peer| (0..self.lanes).map(move |lane| (peer, lane))) {
+            while UnixStream::connect(self.path(peer, lane, "front")).is_err() {
                 let ended = process.0.try_wait().expect("our child");
                 if ended.is_some() || Instant::now() > until {
-                    let said = fs::read_to_string(self.folder.path().join(format!("{name}.out"))).unwrap_or_default();
+                    let said = fs::read_to_string(&output).unwrap_or_default();
                     panic!("{name} does not listen ({ended:?}): {said}");
                 }
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
-        self.names.push(name);
+        self.names.extend(names);
         self.processes.push(process);
     }
 
@@ -132,16 +134,18 @@ fn nginx_config(root: &Path, lanes: usize) -> String {
 }
 
 fn haproxy_config(root: &Path, lanes: usize) -> String {
+    let server = |peer: &str, lane: usize, front_option: &str, back_option: &str| {
+        let (front, back) = (socket(root, peer, lane, "front"), socket(root, peer, lane, "back"));
+        format!(
+            "frontend {peer}{lane}\n  bind unix@{}\n  {front_option}\n  default_backend {peer}{lane}\n\
+             backend {peer}{lane}\n  http-reuse always\n  {back_option}\n  server back unix@{}\n",
+            front.display(),
+            back.display(),
+        )
+    };
+    let (request, response) = ("option accept-invalid-http-request", "option accept-invalid-http-response");
     let lanes: String = (0..lanes)
-        .map(|lane| {
-            let (front, back) = (socket(root, "haproxy", lane, "front"), socket(root, "haproxy", lane, "back"));
-            format!(
-                "frontend front{lane}\n  bind unix@{}\n  default_backend back{lane}\n\
-                 backend back{lane}\n  http-reuse always\n  server back unix@{}\n",
-                front.display(),
-                back.display(),
-            )
-        })
+        .map(|lane| server("haproxy", lane, "", "") + &server("haproxy-tolerant", lane, request, response))
         .collect();
     format!(
         "global\n  maxconn 200\ndefaults\n  mode http\n  retries 0\n  timeout connect 5s\n  timeout client 20s\n  \
