@@ -69,11 +69,6 @@ impl Interval<'_> {
     fn knows(&self, strand: &Component, tick: u64) -> bool {
         self.clock.and_then(|clock| clock.get(strand)).is_some_and(|known| known >= tick)
     }
-
-    /// Whether what its clock does not hold is not so, rather than left out on the way.
-    fn knows_all(&self) -> bool {
-        self.clock.is_some_and(|clock| clock.elided() == 0)
-    }
 }
 
 /// Where a strand came from.
@@ -118,6 +113,9 @@ impl Call {
 /// The calls of one trace. Strands whose origin is not among them are known only by name: a chain that leads there
 /// makes an order unknown, never concurrent.
 ///
+/// One kind of path shows in no call: that an application carried a clock from one request to another by itself. It is
+/// seen as far as the clocks show it.
+///
 /// ```
 /// use raceway_trace::clock::Component;
 /// use raceway_trace::order::{Call, Calls, Interval, Join, Order, Origin};
@@ -152,6 +150,8 @@ struct Strand {
     parent: Parent,
     /// How many calls lie above it.
     depth: usize,
+    /// Whether they lead to a root, and not to where a span is missing.
+    rooted: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,6 +178,7 @@ impl Calls {
         if a.strand == b.strand {
             return match () {
                 () if (a.start, a.end) == (b.start, b.end) => Order::Same,
+                () if a.end < a.start || b.end < b.start => Order::Unknown,
                 () if a.end < b.start => Order::Before,
                 () if b.end < a.start => Order::After,
                 () => Order::Concurrent,
@@ -199,6 +200,8 @@ impl Calls {
         }
         let Some(mut upper) = self.get(a.strand) else { return Verdict::Unknown };
         let mut lower = self.get(b.strand);
+        // Where the callers of `b` are not known, `a` or one of its callers may be among them.
+        let no = if lower.is_some_and(|(_, strand)| strand.rooted) { Verdict::No } else { Verdict::Unknown };
         // From which tick on `upper` knows of `a`, and up to which tick of `lower` `b` knows.
         let (mut known_from, mut known_to) = (a.end, b.start);
         for _ in 0..HOPS_MAX {
@@ -215,7 +218,7 @@ impl Calls {
             }
             match &upper.1.parent {
                 Parent::Call(caller, call) => {
-                    let Some(from) = call.up(known_from) else { return Verdict::No };
+                    let Some(from) = call.up(known_from) else { return no };
                     let Some(strand) = self.strands.get(*caller) else { return Verdict::Unknown };
                     known_from = from;
                     upper = (*caller, strand);
@@ -223,11 +226,7 @@ impl Calls {
                         return Verdict::Yes;
                     }
                 }
-                // Another tree, or none that is known as far as its root.
-                Parent::Root => {
-                    let whole = lower.is_some_and(|(_, strand)| strand.parent != Parent::Missing);
-                    return if whole || b.knows_all() { Verdict::No } else { Verdict::Unknown };
-                }
+                Parent::Root => return no,
                 Parent::Missing => return Verdict::Unknown,
             }
         }
@@ -245,18 +244,22 @@ impl Calls {
 impl FromIterator<(Component, Origin)> for Calls {
     fn from_iter<T: IntoIterator<Item = (Component, Origin)>>(origins: T) -> Self {
         let mut calls = Self::default();
-        let mut said: HashMap<usize, Origin> = HashMap::new();
+        let mut said: HashMap<usize, Parent> = HashMap::new();
         for (strand, origin) in origins {
             let at = calls.place(strand);
-            let parent = match &origin {
-                _ if said.get(&at).is_some_and(|before| *before != origin) => Parent::Missing,
+            let parent = match origin {
                 Origin::Root => Parent::Root,
-                Origin::Call(call) => Parent::Call(calls.place(call.caller.clone()), call.clone()),
+                Origin::Call(call) => Parent::Call(calls.place(call.caller.clone()), call),
             };
+            let before = said.entry(at).or_insert_with(|| parent.clone());
+            if *before != parent {
+                *before = Parent::Missing;
+            }
+        }
+        for (at, parent) in said {
             if let Some(strand) = calls.strands.get_mut(at) {
                 strand.parent = parent;
             }
-            said.entry(at).or_insert(origin);
         }
         calls.measure();
         calls
@@ -269,7 +272,7 @@ impl Calls {
         let next = self.strands.len();
         let at = *self.index.entry(strand.clone()).or_insert(next);
         if at == next {
-            self.strands.push(Strand { name: strand, parent: Parent::Missing, depth: 0 });
+            self.strands.push(Strand { name: strand, parent: Parent::Missing, depth: 0, rooted: false });
         }
         at
     }
@@ -278,40 +281,47 @@ impl Calls {
     fn measure(&mut self) {
         let mut visits = vec![Visit::No; self.strands.len()];
         for from in 0..self.strands.len() {
-            let (mut path, mut at) = (Vec::new(), from);
-            let mut depth = loop {
+            let (mut path, mut next) = (Vec::<usize>::new(), Some(from));
+            let mut above = None;
+            while let Some(at) = next {
                 match visits.get_mut(at) {
                     Some(visit @ Visit::No) => *visit = Visit::Now,
                     Some(Visit::Now) => {
                         let begins = path.iter().position(|&on_path| on_path == at).unwrap_or_default();
                         for at in path.split_off(begins) {
-                            self.set(at, &mut visits, 0);
                             if let Some(strand) = self.strands.get_mut(at) {
                                 strand.parent = Parent::Missing;
                             }
+                            above = self.set(at, &mut visits, None);
                         }
-                        break 1;
+                        break;
                     }
-                    _ => break self.strands.get(at).map_or(0, |strand| strand.depth + 1),
+                    _ => {
+                        above = self.strands.get(at).map(|strand| (strand.depth, strand.rooted));
+                        break;
+                    }
                 }
                 path.push(at);
-                match self.strands.get(at).map(|strand| &strand.parent) {
-                    Some(Parent::Call(caller, _)) => at = *caller,
-                    _ => break 0,
-                }
-            };
+                next = match self.strands.get(at).map(|strand| &strand.parent) {
+                    Some(Parent::Call(caller, _)) => Some(*caller),
+                    _ => None,
+                };
+            }
             while let Some(at) = path.pop() {
-                self.set(at, &mut visits, depth);
-                depth += 1;
+                above = self.set(at, &mut visits, above);
             }
         }
     }
 
-    fn set(&mut self, at: usize, visits: &mut [Visit], depth: usize) {
-        if let (Some(strand), Some(visit)) = (self.strands.get_mut(at), visits.get_mut(at)) {
-            strand.depth = depth;
-            *visit = Visit::Yes;
-        }
+    /// Sets a strand's depth and whether it is rooted from those of its caller, and returns them.
+    fn set(&mut self, at: usize, visits: &mut [Visit], above: Option<(usize, bool)>) -> Option<(usize, bool)> {
+        *visits.get_mut(at)? = Visit::Yes;
+        let strand = self.strands.get_mut(at)?;
+        (strand.depth, strand.rooted) = match above {
+            Some((depth, rooted)) => (depth + 1, rooted),
+            None => (0, strand.parent == Parent::Root),
+        };
+        Some((strand.depth, strand.rooted))
     }
 }
 
