@@ -113,12 +113,18 @@ impl Facts {
         if self.chunked { Some(Framing::Chunked) } else { self.length.map(Framing::Length) }
     }
 
-    pub(super) fn request_framing(&self, version: Version) -> Result<Framing, HeadError> {
+    pub(super) fn request_framing(&self, version: Version, method: &str) -> Result<Framing, HeadError> {
         self.check(version)?;
         if version == Version::Http11 && !self.host {
             return Err(HeadError::Bad("no_host"));
         }
-        Ok(self.declared().unwrap_or(Framing::None))
+        match self.declared() {
+            // What follows such a head is a body to some and the first bytes of the tunnel to others.
+            Some(Framing::Chunked | Framing::Length(1..)) if method == "CONNECT" => {
+                Err(HeadError::Bad("body_on_connect"))
+            }
+            framing => Ok(framing.unwrap_or(Framing::None)),
+        }
     }
 
     /// RFC 9112 §6.3. A length on a 204 or 1xx must not be sent; 0 is harmless, common, and passes.

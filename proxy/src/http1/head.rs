@@ -49,15 +49,16 @@ pub enum TargetForm<'a> {
 
 impl RequestHead {
     /// Takes a head off the front of `input`. False: more bytes are needed, and `input` must keep what it has until
-    /// they are there. However the bytes trickle in, each is looked at once and the result is the same.
+    /// they are there. However the bytes trickle in, each is looked at once and the result is the same. To begin with
+    /// another input in the middle of a head, [`release`](Fields::release) it first.
     ///
     /// After an error nothing can be said about the bytes in `input`: the connection has to be closed.
     pub fn read(&mut self, input: &mut BytesMut, limits: &Limits) -> Result<bool, HeadError> {
-        let RequestHead { fields, line, framing } = self;
+        let RequestHead { fields, line, .. } = self;
         if !fields.read(input, limits, Kind::Request, |bytes| line.parse(bytes))? {
             return Ok(false);
         }
-        *framing = fields.facts.request_framing(line.version)?;
+        self.framing = self.fields.facts.request_framing(self.line.version, self.method())?;
         Ok(true)
     }
 

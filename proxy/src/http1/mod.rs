@@ -24,7 +24,7 @@
 //! | framing and routing fields in trailers | a reader that merges trailers into the head would believe them |
 //! | no `Host` on HTTP/1.1, two of them, one that is no host | readers route differently |
 //! | a version other than `HTTP/1.0` and `HTTP/1.1`, the HTTP/2 preface, more than one space in a request line | not this protocol |
-//! | a body length on a 204 or 1xx response | readers wait for a body, or do not |
+//! | a body on a 204 or 1xx response, or on CONNECT | readers wait for a body, or do not |
 //!
 //! One CRLF in front of a request line is dropped, as RFC 9112 §2.2 asks (old clients send it after a POST); a second
 //! one is refused. Bytes from 0x80 up pass in header values, targets and reason phrases.

@@ -3,6 +3,8 @@
 use super::*;
 use crate::http1::{TargetForm, Version};
 
+const CONNECT: &str = "CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\nX-First: one\r\n\r\n";
+
 #[test]
 fn one_flaw_is_enough() {
     let rows: &[(&str, &str, &str, &str)] = &[
@@ -169,6 +171,8 @@ fn one_flaw_is_enough() {
         (CHUNKED, "X-First: one", "Content-Length: 5", "content_length_and_transfer_encoding"),
         (CHUNKED, "X-First: one", "Content-Length: 0", "content_length_and_transfer_encoding"),
         (CHUNKED, "HTTP/1.1", "HTTP/1.0", "transfer_encoding_on_http_1_0"),
+        (CONNECT, "X-First: one", "Content-Length: 5", "body_on_connect"),
+        (CONNECT, "X-First: one", "Transfer-Encoding: chunked", "body_on_connect"),
     ];
     for (valid, from, to, reason) in rows {
         let bytes = flawed(valid, from, to);
@@ -192,8 +196,9 @@ fn what_only_looks_odd_passes_as_it_came() {
         (REQUEST, "/path?q=1", "http://example.com", Framing::Length(5)),
         (REQUEST, "/path?q=1", "http://example.com?q", Framing::Length(5)),
         (REQUEST, "/path?q=1", "HTTPS://[::1]:443/path", Framing::Length(5)),
-        (REQUEST, "POST /path?q=1", "CONNECT example.com:443", Framing::Length(5)),
-        (REQUEST, "POST /path?q=1", "CONNECT [::1]:443", Framing::Length(5)),
+        (CONNECT, "example.com:443 ", "example.com:443 ", Framing::None),
+        (CONNECT, "example.com:443 ", "[::1]:443 ", Framing::None),
+        (CONNECT, "X-First: one", "Content-Length: 0", Framing::Length(0)),
         (REQUEST, ": one", ":one", Framing::Length(5)),
         (REQUEST, ": one", ":", Framing::Length(5)),
         (REQUEST, ": one", ": \t one \t", Framing::Length(5)),
@@ -247,7 +252,7 @@ fn the_parts_are_found() {
 #[test]
 fn targets_have_a_form() {
     let form = |line: &str| {
-        let head = request(&flawed(REQUEST, "POST /path?q=1", line)).expect("valid");
+        let head = request(format!("{line} HTTP/1.1\r\nHost: example.com\r\n\r\n").as_bytes()).expect("valid");
         match head.target_form() {
             TargetForm::Absolute { scheme, authority, rest } => {
                 let text = |part| str::from_utf8(part).expect("ASCII").to_owned();
