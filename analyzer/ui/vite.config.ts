@@ -20,7 +20,7 @@ export default defineConfig({
     proxy: Object.fromEntries(["/api", "/status", "/health", "/auth"].map((path) => [path, analyzer])),
   },
   test: {
-    include: ["tests/**/*.test.ts"],
+    include: ["tests/unit/**/*.test.ts"],
     environment: "node",
   },
 });

@@ -121,10 +121,8 @@ function Side({ route, status }: { route: Route; status: Polled<Status> }) {
       </nav>
       <div className="tools">
         <State status={status} />
-        <div className="buttons">
-          <LiveButton />
-          <ThemeButton />
-        </div>
+        <LiveButton />
+        <ThemeButton />
       </div>
     </header>
   );
@@ -163,10 +161,15 @@ function State({ status }: { status: Polled<Status> }) {
 function LiveButton() {
   const live = useLive();
   return (
-    <button type="button" className="button bare" onClick={() => setLive(!live)} aria-pressed={!live}>
+    <button
+      type="button"
+      className="button bare square"
+      title={live ? "Pause live updates" : "Resume live updates"}
+      aria-label="Pause live updates"
+      aria-pressed={!live}
+      onClick={() => setLive(!live)}
+    >
       <Icon name={live ? "pause" : "play"} />
-      <span className="button-words">{live ? "Pause" : "Resume"}</span>
-      <span className="hidden"> live updates</span>
     </button>
   );
 }

@@ -24,8 +24,8 @@ import { useServiceColour } from "../lib/services";
 import { Icon } from "../ui/icons";
 import { Health } from "../ui/parts";
 import { graphHref } from "./address";
-import { arrowHead, bestLayout, LABEL, type Layout, NODE, type Point, smoothPath } from "./layout";
-import { edgeCertainty, edgeKey, edgeLabel, edgeSentence, type Graph, latencyWords, nodeSentence } from "./model";
+import { arrowHead, bestLayout, LABEL, type Layout, NODE, type Point, scaleIn, smoothPath } from "./layout";
+import { edgeCertainty, edgeKey, edgeLabel, type Graph, latencyWords } from "./model";
 import "./canvas.css";
 
 type ServiceNode = FlowNode<{ node: Node; entry: EntryPoint | undefined; selected: boolean }, "service">;
@@ -67,12 +67,11 @@ function Flow({ graph, service, selected, space }: Props & { space: { width: num
   // biome-ignore lint/correctness/useExhaustiveDependencies: `shape` stands for the graph's names.
   const placed = useMemo(() => bestLayout(graph, space), [shape, space]);
   const flow = useReactFlow();
+  const fitted = wholeView(placed, space);
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: a new layout is to be fitted, though only its nodes are read.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a new layout is shown whole; the reader's own zoom stays else.
   useEffect(() => {
-    // After the nodes of this layout are in place.
-    const frame = requestAnimationFrame(() => void flow.fitView(FIT));
-    return () => cancelAnimationFrame(frame);
+    void flow.setViewport(fitted);
   }, [flow, placed]);
 
   return (
@@ -87,10 +86,9 @@ function Flow({ graph, service, selected, space }: Props & { space: { width: num
       edgesFocusable={false}
       elementsSelectable={false}
       elevateEdgesOnSelect={false}
-      minZoom={0.2}
+      minZoom={ZOOM_MIN}
       maxZoom={1.75}
-      fitView
-      fitViewOptions={FIT}
+      defaultViewport={fitted}
       proOptions={{ hideAttribution: true }}
     >
       <FlowPanel position="bottom-right" className="graph-zoom">
@@ -104,19 +102,22 @@ function Flow({ graph, service, selected, space }: Props & { space: { width: num
           type="button"
           className="button square"
           aria-label="Show the whole graph"
-          onClick={() => void flow.fitView(FIT)}
+          onClick={() => void flow.setViewport(fitted)}
         >
           <Icon name="fit" />
         </button>
-      </FlowPanel>
-      <FlowPanel position="bottom-left">
-        <Legend />
       </FlowPanel>
     </ReactFlow>
   );
 }
 
-const FIT = { padding: 0.03, maxZoom: 1.25 };
+/** The whole layout in the middle. React Flow's own fitting knows nodes alone, and would cut labels off. */
+function wholeView(placed: Layout, space: { width: number; height: number }) {
+  const zoom = Math.max(ZOOM_MIN, scaleIn(placed, space, 1.2));
+  return { x: (space.width - placed.width * zoom) / 2, y: (space.height - placed.height * zoom) / 2, zoom };
+}
+
+const ZOOM_MIN = 0.2;
 
 function flowNodes(graph: Graph, placed: Layout, service: string | null): ServiceNode[] {
   return graph.nodes.map((node) => {
@@ -156,9 +157,9 @@ function ServiceBox({ data: { node, entry, selected } }: NodeProps<ServiceNode>)
       <Handle type="target" position={Position.Left} isConnectable={false} />
       <Link
         href={graphHref({ service: selected ? null : node.name, edge: null })}
-        className={kind.filter(Boolean).join(" ")}
+        className={`${kind.filter(Boolean).join(" ")} nopan`}
         style={{ "--hue": colour(node.name) } as CSSProperties}
-        aria-label={`${nodeSentence(node)}. ${selected ? "Show all services" : "Show only its neighbourhood"}`}
+        title={selected ? "Show all services" : "Show only this service and its neighbours"}
         draggable={false}
       >
         <span className="first">
@@ -171,6 +172,7 @@ function ServiceBox({ data: { node, entry, selected } }: NodeProps<ServiceNode>)
           {node.virtual ? <span className="chip plain">no sidecar</span> : <Health status={node.status} terse />}
         </span>
         <span>
+          <span className="hidden">, </span>
           {rate(node.rate)} ·{" "}
           <span className={node.errors > 0 ? "bad-text" : ""}>{percent(node.error_rate)} errors</span>
         </span>
@@ -209,42 +211,22 @@ function CallLine({ id, data }: EdgeProps<CallEdge>) {
             height: LABEL.height,
             transform: `translate(-50%, -50%) translate(${label.x}px, ${label.y}px)`,
           }}
-          aria-label={edgeSentence(edge)}
+          data-calls={edge.call_count}
           data-edge={`${edge.from_service} -> ${edge.to_service}`}
         >
           <span className="calls">
-            <b>{words.calls}</b>
-            {words.errors && <span className="bad-text"> · {words.errors}</span>}
+            <span className="hidden">
+              {edge.from_service} calls {edge.to_service}:{" "}
+            </span>
+            <b>{words.calls}</b> · <span className={edge.errors > 0 ? "bad-text" : undefined}>{words.errors}</span>
+          </span>{" "}
+          <span>{words.latency}</span>{" "}
+          <span className="certainty">
+            <span className="hidden">links: </span>
+            {words.certainty}
           </span>
-          <span>{words.latency}</span>
-          <span className="certainty">{words.certainty}</span>
         </Link>
       </EdgeLabelRenderer>
     </>
-  );
-}
-
-function Legend() {
-  return (
-    <dl className="graph-legend">
-      <div>
-        <dt>
-          <span className="line-sample certain" />
-        </dt>
-        <dd>certain links</dd>
-      </div>
-      <div>
-        <dt>
-          <span className="line-sample likely" />
-        </dt>
-        <dd>some only likely</dd>
-      </div>
-      <div>
-        <dt>
-          <span className="line-sample unlinked" />
-        </dt>
-        <dd>mostly unlinked</dd>
-      </div>
-    </dl>
   );
 }

@@ -5,9 +5,10 @@ import dagre from "@dagrejs/dagre";
 import { edgeKey, type Graph } from "./model";
 
 /** Pixels at 100%. */
-export const NODE = { width: 184, height: 68 };
-export const LABEL = { width: 186, height: 50 };
+export const NODE = { width: 208, height: 70 };
+export const LABEL = { width: 204, height: 50 };
 
+export type Size = { width: number; height: number };
 export type Point = { x: number; y: number };
 
 /** Where everything goes; points are centres, except those of `lines`, which run from border to border. */
@@ -25,9 +26,10 @@ export function layout(graph: Graph, direction: "LR" | "TB"): Layout {
   const g = new dagre.graphlib.Graph();
   g.setGraph({
     rankdir: direction,
-    ranksep: direction === "LR" ? 26 : 22,
-    nodesep: direction === "LR" ? 26 : 34,
-    edgesep: 18,
+    // dagre puts half of it on either side of a label.
+    ranksep: 48,
+    nodesep: direction === "LR" ? 24 : 30,
+    edgesep: 24,
     marginx: 12,
     marginy: 12,
   });
@@ -53,13 +55,13 @@ export function layout(graph: Graph, direction: "LR" | "TB"): Layout {
   return { direction, width: size.width ?? 0, height: size.height ?? 0, nodes, labels, lines };
 }
 
-/** How large the layout would be drawn in a space: 1 for full size. */
-export function scaleIn(placed: Pick<Layout, "width" | "height">, space: { width: number; height: number }): number {
-  return Math.min(1, space.width / Math.max(1, placed.width), space.height / Math.max(1, placed.height));
+/** How large the layout is drawn in a space: 1 for full size, at most `most`. */
+export function scaleIn(placed: Pick<Layout, "width" | "height">, space: Size, most = 1): number {
+  return Math.min(most, space.width / Math.max(1, placed.width), space.height / Math.max(1, placed.height));
 }
 
 /** The layout in the direction that is drawn larger in this space. */
-export function bestLayout(graph: Graph, space: { width: number; height: number }): Layout {
+export function bestLayout(graph: Graph, space: Size): Layout {
   const across = layout(graph, "LR");
   const down = layout(graph, "TB");
   return scaleIn(across, space) >= scaleIn(down, space) ? across : down;

@@ -1,7 +1,7 @@
 // What the dependency graph shows of the analyzer's answer: which nodes and edges a filter leaves, and their words.
 
 import type { Certainty, Edge, EdgeList, EntryPoint, LinkCounts, Node } from "../api/types";
-import { count, countShort, duration, percent, rate, sameUnit } from "../lib/format";
+import { countShort, percent, sameUnit } from "../lib/format";
 
 /** Nodes and edges of one view of the graph. */
 export type Graph = { nodes: Node[]; edges: Edge[]; entries: Map<string, EntryPoint> };
@@ -38,13 +38,13 @@ export function certaintyWords(links: LinkCounts): string {
 }
 
 /** The lines of an edge's label. */
-export type EdgeLabel = { calls: string; errors: string | null; latency: string; certainty: string };
+export type EdgeLabel = { calls: string; errors: string; latency: string; certainty: string };
 
 /** The label of an edge: calls, error rate, p50/p95/p99, certainty. */
 export function edgeLabel(edge: Edge): EdgeLabel {
   return {
     calls: `${countShort(edge.call_count)} ${edge.call_count === 1 ? "call" : "calls"}`,
-    errors: edge.errors > 0 ? `${percent(edge.error_rate)} errors` : null,
+    errors: `${percent(edge.error_rate)} errors`,
     latency: latencyWords(edge),
     certainty: certaintyWords(edge.certainty),
   };
@@ -54,21 +54,4 @@ export function edgeLabel(edge: Edge): EdgeLabel {
 export function latencyWords(of: Pick<Edge, "p50_ms" | "p95_ms" | "p99_ms">): string {
   const { values, unit } = sameUnit([of.p50_ms, of.p95_ms, of.p99_ms]);
   return `p50 ${values[0]} · p95 ${values[1]} · p99 ${values[2]} ${unit}`;
-}
-
-/** The same as one sentence, for those who hear the page. */
-export function edgeSentence(edge: Edge): string {
-  const label = edgeLabel(edge);
-  const errors = edge.errors > 0 ? `${count(edge.errors)} failed (${percent(edge.error_rate)})` : "none failed";
-  return (
-    `${edge.from_service} calls ${edge.to_service}: ${label.calls}, ${errors}, ` +
-    `p50 ${duration(edge.p50_ms)}, p95 ${duration(edge.p95_ms)}, p99 ${duration(edge.p99_ms)}, ` +
-    `links ${label.certainty}`
-  );
-}
-
-/** The same for a node. */
-export function nodeSentence(node: Node): string {
-  const health = node.virtual ? "no sidecar" : (node.status ?? "health unknown");
-  return `${node.name}, ${health}: ${rate(node.rate)}, ${percent(node.error_rate)} errors, p95 ${duration(node.p95_ms)}`;
 }

@@ -110,11 +110,12 @@ function Body(props: { answer: EdgeList; services: ServiceList | undefined; heal
             <h2>Services</h2>
             <ServicesTable graph={graph} services={services?.services ?? []} health={health} selected={state.service} />
             <h2>Calls</h2>
-            <CallsTable edges={graph.edges} selected={selected} />
+            <CallsTable graph={graph} selected={selected} />
           </div>
         ) : (
           <Suspense fallback={<Waiting what="drawing" />}>
             <Canvas graph={graph} service={state.service} selected={selected} />
+            <Legend />
           </Suspense>
         )}
       </div>
@@ -152,3 +153,31 @@ function Filter(props: { service: string | null; graph: Graph; answer: EdgeList;
     </div>
   );
 }
+
+/** What kinds of line and box there are. */
+function Legend() {
+  return (
+    <dl className="graph-legend">
+      {LINES.map(([kind, words]) => (
+        <div key={kind}>
+          <dt>
+            <span className={`line-sample ${kind}`} />
+          </dt>
+          <dd>{words}</dd>
+        </div>
+      ))}
+      <div>
+        <dt>
+          <span className="box-sample" />
+        </dt>
+        <dd>no sidecar: seen by its callers only</dd>
+      </div>
+    </dl>
+  );
+}
+
+const LINES = [
+  ["certain", "every link certain"],
+  ["likely", "some links only likely"],
+  ["unlinked", "most calls unlinked"],
+] as const;

@@ -54,7 +54,7 @@ export function ServicesTable(props: {
   const known = new Map(props.services.map((service) => [service.name, service]));
   const findings = new Map(props.health.map((one) => [one.name, one]));
   return (
-    <Scroll label="Services">
+    <Scroll label="Table of services">
       <table className="table">
         <caption className="hidden">Services with health, rate, errors and latency</caption>
         <thead>
@@ -110,9 +110,11 @@ export function ServicesTable(props: {
 }
 
 /** Every edge of the graph. */
-export function CallsTable({ edges, selected }: { edges: readonly Edge[]; selected?: string | null }) {
+export function CallsTable(props: { graph: Pick<EdgeList, "nodes" | "edges">; selected?: string | null }) {
+  const { graph, selected } = props;
+  const silent = new Set(graph.nodes.filter((node) => node.virtual).map((node) => node.name));
   return (
-    <Scroll label="Calls">
+    <Scroll label="Table of calls">
       <table className="table">
         <caption className="hidden">
           Calls between services with counts, errors, latency and certainty of the links
@@ -138,7 +140,7 @@ export function CallsTable({ edges, selected }: { edges: readonly Edge[]; select
           </tr>
         </thead>
         <tbody>
-          {edges.map((edge) => (
+          {graph.edges.map((edge) => (
             <tr key={edgeKey(edge)} className={edgeKey(edge) === selected ? "selected" : undefined}>
               <th scope="row">
                 <ServiceName name={edge.from_service} />
@@ -148,7 +150,7 @@ export function CallsTable({ edges, selected }: { edges: readonly Edge[]; select
                   href={graphHref({ edge })}
                   aria-label={`${edge.from_service} to ${edge.to_service}: show the call in the graph`}
                 >
-                  <ServiceName name={edge.to_service} />
+                  <ServiceName name={edge.to_service} virtual={silent.has(edge.to_service)} />
                 </Link>
               </td>
               <td className="num">{count(edge.call_count)}</td>

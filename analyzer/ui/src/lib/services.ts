@@ -1,7 +1,7 @@
 // One colour per service, the same on every view. Twelve hues; a name has a favourite and moves on while it is taken, so
 // that a handful of services never share one.
 
-import { createContext, useContext } from "react";
+import { createContext, useCallback, useContext } from "react";
 
 export const HUES = 12;
 
@@ -35,5 +35,5 @@ export const ServiceHues = createContext<ReadonlyMap<string, number>>(new Map())
 /** The colour of a service as a CSS value. */
 export function useServiceColour(): (name: string) => string {
   const hues = useContext(ServiceHues);
-  return (name) => `var(--service-${hues.get(name) ?? favourite(name)})`;
+  return useCallback((name) => `var(--service-${hues.get(name) ?? favourite(name)})`, [hues]);
 }

@@ -65,7 +65,7 @@ export function Overview() {
               <h2 id="calls">Calls between services</h2>
               <Link href={paths.graph}>Open the dependency graph</Link>
             </header>
-            {edges.data.edges.length === 0 ? <Quiet words={shown.words} /> : <CallsTable edges={edges.data.edges} />}
+            {edges.data.edges.length === 0 ? <Quiet words={shown.words} /> : <CallsTable graph={edges.data} />}
           </section>
           <Slowest speed={speed.data} />
           <Analyzer status={status.data} />
@@ -133,7 +133,7 @@ function Slowest({ speed }: { speed: PerformanceMetrics | undefined }) {
             <Link href={paths.trace(trace.trace_id)} className="mono">
               {shortId(trace.trace_id)}
             </Link>
-            <span className="cut names">
+            <span className="service-strip">
               {trace.services.map((name) => (
                 <ServiceName key={name} name={name} />
               ))}

@@ -148,6 +148,36 @@ export function hops(path: readonly Stretch[], rows: readonly number[], tree: Tr
   return found;
 }
 
+/** Hops by the lower of their rows, so that scrolling need not look at all of them. */
+export function hopsByLowerRow(all: readonly Hop[]): Map<number, Hop[]> {
+  const found = new Map<number, Hop[]>();
+  for (const hop of all) {
+    const row = Math.max(hop.from, hop.to);
+    const list = found.get(row);
+    if (list) list.push(hop);
+    else found.set(row, [hop]);
+  }
+  return found;
+}
+
+/** With more hops than this, those that only pass by the rows in sight are left out: they would be a black wall. */
+const PASSING_MAX = 200;
+
+/** The hops to draw when the rows `from` to `to` are in sight. */
+export function hopsInSight(
+  all: readonly Hop[],
+  byLowerRow: ReadonlyMap<number, readonly Hop[]>,
+  from: number,
+  to: number,
+): Hop[] {
+  if (all.length <= PASSING_MAX) {
+    return all.filter((hop) => Math.max(hop.from, hop.to) >= from && Math.min(hop.from, hop.to) <= to);
+  }
+  const found: Hop[] = [];
+  for (let row = from; row <= to; row += 1) found.push(...(byLowerRow.get(row) ?? []));
+  return found;
+}
+
 /** The part of time that is shown, ns since the trace's first moment. */
 export type Range = { from: number; to: number };
 
@@ -197,8 +227,8 @@ export function ticks(range: Range, most: number): { at: number; label: string }
   const raw = length / Math.max(1, most);
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = ([1, 2, 5, 10].find((times) => power * times >= raw) ?? 10) * power;
-  const [unit, size] =
-    length >= 2e9 ? ["s", 1e9] : length >= 2e6 ? ["ms", 1e6] : length >= 2e3 ? ["µs", 1e3] : ["ns", 1];
+  const far = Math.max(Math.abs(range.from), Math.abs(range.to));
+  const [unit, size] = far >= 2e9 ? ["s", 1e9] : far >= 2e6 ? ["ms", 1e6] : far >= 2e3 ? ["µs", 1e3] : ["ns", 1];
   const decimals = Math.max(0, -Math.floor(Math.log10(step / size) + 1e-9));
   const marks: { at: number; label: string }[] = [];
   for (let n = Math.ceil(range.from / step - 1e-9); n * step <= range.to; n += 1) {

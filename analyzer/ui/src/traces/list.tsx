@@ -10,6 +10,7 @@ import { Icon } from "../ui/icons";
 import { Problem, ServiceName, TraceCertainty, Waiting } from "../ui/parts";
 import { WindowSelect } from "../ui/window-select";
 import { addressOf, type Filters, filtersOf, listPath, narrows, PAGE_SIZE, typedDuration } from "./filters";
+import { logScale } from "./scale";
 import "./list.css";
 
 export function TraceList() {
@@ -175,7 +176,7 @@ function TextFilter(props: {
 }
 
 function Rows({ traces }: { traces: TraceSummary[] }) {
-  const longest = Math.max(...traces.map((trace) => trace.duration_ms), 0.001);
+  const scale = logScale(traces.map((trace) => trace.duration_ms));
   return (
     <table className="table">
       <caption className="hidden">Traces, newest first</caption>
@@ -205,14 +206,14 @@ function Rows({ traces }: { traces: TraceSummary[] }) {
       </thead>
       <tbody>
         {traces.map((trace) => (
-          <Row key={trace.trace_id} trace={trace} longest={longest} />
+          <Row key={trace.trace_id} trace={trace} share={scale(trace.duration_ms)} />
         ))}
       </tbody>
     </table>
   );
 }
 
-function Row({ trace, longest }: { trace: TraceSummary; longest: number }) {
+function Row({ trace, share }: { trace: TraceSummary; share: number }) {
   const began = new Date(trace.first_timestamp);
   return (
     <tr>
@@ -226,7 +227,7 @@ function Row({ trace, longest }: { trace: TraceSummary; longest: number }) {
         </Link>
       </th>
       <td className="num took">
-        <span className="took-bar" style={{ width: `${(100 * trace.duration_ms) / longest}%` }} />
+        <span className="took-bar" style={{ width: `calc((100% - 2 * var(--gap-2)) * ${share.toFixed(3)})` }} />
         <span>{duration(trace.duration_ms)}</span>
       </td>
       <td>
@@ -244,7 +245,7 @@ function Row({ trace, longest }: { trace: TraceSummary; longest: number }) {
       </td>
       <td className="num rest">{count(trace.span_count)}</td>
       <td className="rest">
-        <span className="took-part">
+        <span className="service-strip">
           {trace.services.slice(0, 5).map((name) => (
             <ServiceName key={name} name={name} />
           ))}

@@ -52,7 +52,11 @@ function Row(props: Props) {
       onClick={() => select(index)}
       data-span={span.span_id}
     >
-      <div className="label" role="gridcell" style={{ paddingLeft: 6 + Math.min(depth, DEPTH_DRAWN) * 14 }}>
+      <div
+        className="label"
+        role="gridcell"
+        style={{ paddingLeft: `calc(6px + ${Math.min(depth, DEPTH_DRAWN)} * var(--indent))` }}
+      >
         {depth > 0 && <i className={`elbow ${span.link.certainty}`} />}
         {childCount > 0 ? (
           <button type="button" className="fold" tabIndex={-1} aria-label={open ? "Fold" : "Open"} onClick={fold}>
@@ -68,14 +72,22 @@ function Row(props: Props) {
           </span>
         )}
         <b>{span.service}</b>
+        {(span.kind === "client" || span.kind === "producer") && (
+          <span className="soft kind" title="a call that was made">
+            <span aria-hidden="true">→</span>
+            <span className="hidden">calls</span>
+          </span>
+        )}
         <span className="cut soft">{span.name}</span>
-        {(span.kind === "client" || span.kind === "producer") && <span className="soft kind">call</span>}
       </div>
       <div className="link" role="gridcell">
         {span.orphan ? (
           <span className="chip warn">orphan</span>
         ) : isEntry ? (
-          <span className="chip plain">root</span>
+          <span className="chip plain">
+            <Icon name="enter" />
+            root
+          </span>
         ) : (
           <CertaintyChip link={span.link} />
         )}
@@ -91,10 +103,6 @@ function Bar({ span, range, critical }: Pick<Props, "span" | "range" | "critical
   const place = bar(range, span.start_ns, span.end_ns);
   const words = duration(span.duration_ms);
   if (!place) return <span className="hidden">{words}, outside of the shown time</span>;
-  const end = place.left + place.width;
-  // Beside the bar where there is room, else inside it.
-  const side = end < 0.86 ? "after" : place.left > 0.14 ? "before" : "inside";
-  const at = side === "after" ? { left: percent(end) } : { right: percent(1 - (side === "before" ? place.left : end)) };
   return (
     <>
       <span
@@ -112,7 +120,7 @@ function Bar({ span, range, critical }: Pick<Props, "span" | "range" | "critical
           />
         );
       })}
-      <span className={`took ${side}`} style={at}>
+      <span className="took" style={{ left: percent(place.left + place.width) }}>
         {words}
         {span.critical_ms > 0 && (
           <span className="hidden">, {duration(span.critical_ms)} of it on the critical path</span>

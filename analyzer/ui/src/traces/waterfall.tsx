@@ -10,6 +10,8 @@ import {
   clampRange,
   extent,
   hops,
+  hopsByLowerRow,
+  hopsInSight,
   position,
   type Range,
   stretches,
@@ -22,7 +24,7 @@ import {
 } from "./geometry";
 import { commandOf } from "./keys";
 import { Minimap } from "./minimap";
-import { Overlay } from "./overlay";
+import { Hops, Marks } from "./overlay";
 import { SpanRow } from "./span-row";
 import { Toolbar } from "./toolbar";
 import { rangeOf, rangeText } from "./zoom";
@@ -59,6 +61,7 @@ export function Waterfall({ trace, tree, selected, select }: Props) {
     [path, rows, tree, range],
   );
   const jumps = useMemo(() => hops(path, rows, tree), [path, rows, tree]);
+  const jumpsByRow = useMemo(() => hopsByLowerRow(jumps), [jumps]);
   const marks = useTicks(range, scroller);
 
   const virtual = useVirtualizer({
@@ -100,6 +103,7 @@ export function Waterfall({ trace, tree, selected, select }: Props) {
   };
 
   const shown = virtual.getVirtualItems();
+  const sight = { from: shown[0]?.index ?? 0, to: shown.at(-1)?.index ?? 0, rowHeight };
   const isShown = shown.some((item) => item.index === selectedRow);
   return (
     <section className="card waterfall" aria-labelledby="waterfall">
@@ -140,11 +144,7 @@ export function Waterfall({ trace, tree, selected, select }: Props) {
           </span>
         </div>
         <div className="sheet" role="presentation" style={{ height: virtual.getTotalSize() }}>
-          <svg className="lines" aria-hidden="true">
-            {marks.map((mark) => (
-              <line key={mark.at} {...vertical(range, mark.at)} />
-            ))}
-          </svg>
+          <Marks marks={marks} range={range} sight={sight} />
           {shown.map((item) => {
             const index = rows[item.index] ?? 0;
             const span = trace.spans[index];
@@ -167,13 +167,7 @@ export function Waterfall({ trace, tree, selected, select }: Props) {
               />
             );
           })}
-          <Overlay
-            hops={jumps}
-            range={range}
-            rowHeight={rowHeight}
-            from={shown[0]?.index ?? 0}
-            to={shown.at(-1)?.index ?? 0}
-          />
+          <Hops hops={hopsInSight(jumps, jumpsByRow, sight.from, sight.to)} range={range} sight={sight} />
         </div>
       </div>
     </section>
@@ -181,11 +175,6 @@ export function Waterfall({ trace, tree, selected, select }: Props) {
 }
 
 const AXIS_HEIGHT = 28;
-
-function vertical(range: Range, at: number) {
-  const x = `${100 * position(range, at)}%`;
-  return { x1: x, x2: x, y1: "0", y2: "100%" };
-}
 
 /** Zooming keeps the selected span's middle in its place, else the middle of what is shown. */
 function focus(range: Range, trace: TraceView, selected: number): number {
@@ -203,5 +192,5 @@ function useTicks(range: Range, scroller: React.RefObject<HTMLDivElement | null>
     if (scroller.current) observer.observe(scroller.current);
     return () => observer.disconnect();
   }, [scroller]);
-  return useMemo(() => ticks(range, Math.max(2, Math.floor(width / 170))), [range, width]);
+  return useMemo(() => ticks(range, Math.max(2, Math.floor(width / 150))), [range, width]);
 }

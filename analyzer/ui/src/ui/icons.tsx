@@ -24,6 +24,7 @@ const shapes = {
   error: "M8 4.5v4.5M8 11.4v.2M8 1.5l6.5 6.5-6.5 6.5-6.5-6.5z",
   copy: "M5.5 5.5h8v8h-8zM10.5 5.5v-3h-8v8h3",
   check: "M3 8.5l3.5 3.5 6.5-7.5",
+  enter: "M2 8h7M6 5l3 3-3 3M9.5 3h4v10h-4",
   external: "M6.5 3.5h-3v9h9v-3M9 2.5h4.5v4.5M13.5 2.5l-6 6",
 } as const;
 

@@ -2,6 +2,8 @@
 //
 //   npm run e2e                                    fixtures, built page from dist (built where it is missing)
 //   npm run e2e -- --url http://127.0.0.1:8080     a live analyzer
+//   … --edges "a -> b, b -> c"                     other edges than the demo's are expected
+//   … --only TEXT                                  checks whose sentence contains the text
 //   … --shots DIR                                  screenshots, wide and narrow, light and dark
 //   … --chromium PATH
 
@@ -9,7 +11,8 @@ import { existsSync, mkdirSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { type Browser, chromium } from "playwright-core";
 import { build } from "vite";
-import { checks } from "./checks";
+import { edges } from "../fixtures/shop";
+import { checks, SHOP } from "./checks";
 import { start } from "./server";
 import { shots } from "./shots";
 
@@ -31,6 +34,7 @@ export async function main(args: string[]): Promise<number> {
     options: {
       url: { type: "string" },
       shots: { type: "string" },
+      edges: { type: "string" },
       only: { type: "string" },
       "shots-only": { type: "boolean", default: false },
       chromium: { type: "string", default: process.env["RACEWAY_CHROMIUM"] ?? "/usr/bin/chromium" },
@@ -47,10 +51,12 @@ export async function main(args: string[]): Promise<number> {
   if (!values.url && !existsSync(`${dist}/index.html`)) await build({ root, logLevel: "warn" });
   const stand = values.url ? null : await start(dist);
   const url = (values.url ?? stand?.url ?? "").replace(/\/$/, "");
+  const fixed = stand ? edges().edges.map((edge) => `${edge.from_service} -> ${edge.to_service}`) : SHOP;
+  const expected = values.edges?.split(",").map((edge) => edge.trim()) ?? fixed;
   let browser: Browser | undefined;
   try {
     browser = await chromium.launch({ executablePath: values.chromium, args: FLAGS });
-    const failed = values["shots-only"] ? 0 : await checks(browser, url, stand, values.only);
+    const failed = values["shots-only"] ? 0 : await checks(browser, url, stand, expected, values.only);
     if (values.shots) {
       mkdirSync(values.shots, { recursive: true });
       await shots(browser, url, values.shots, stand);
