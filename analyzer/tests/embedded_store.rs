@@ -304,7 +304,7 @@ fn nothing_acknowledged_is_lost_by_a_kill() {
 fn a_full_disk_refuses_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let mounted = std::process::Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=192m", "tmpfs"])
+        .args(["-t", "tmpfs", "-o", "size=144m", "tmpfs"])
         .arg(dir.path())
         .status()
         .is_ok_and(|status| status.success());

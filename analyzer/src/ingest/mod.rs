@@ -121,9 +121,10 @@ impl Ingest {
         Ok((bytes, held))
     }
 
-    fn count(&self, protocol: &str, outcome: &Result<Rejected, Refusal>) {
+    /// Counts a request by its outcome: `outcome` is how many of its items were rejected.
+    fn count(&self, protocol: &str, outcome: Result<u64, &Refusal>) {
         let label = match outcome {
-            Ok(rejected) if rejected.count == 0 => "ok",
+            Ok(0) => "ok",
             Ok(_) => "partial",
             Err(refusal) => refusal.label(),
         };

@@ -73,7 +73,7 @@ async fn answer(ingest: &Arc<Ingest>, signal: Signal, request: Request) -> Respo
         ingest.keep(brought, PROTOCOL).await
     };
     let outcome = outcome.await;
-    ingest.count(PROTOCOL, &outcome);
+    ingest.count(PROTOCOL, outcome.as_ref().map(|rejected| rejected.count));
     match outcome {
         Ok(rejected) => message(&partial_success(&rejected)),
         Err(refusal) => failure(&refusal),

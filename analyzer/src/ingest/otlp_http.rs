@@ -46,7 +46,7 @@ async fn answer(ingest: &Arc<Ingest>, signal: Signal, request: Request) -> Respo
         ingest.keep(brought, protocol).await
     };
     let outcome = outcome.await;
-    ingest.count(protocol, &outcome);
+    ingest.count(protocol, outcome.as_ref().map(|rejected| rejected.count));
     match outcome {
         Ok(rejected) => success(shown, signal, &rejected),
         Err(refusal) => failure(shown, &refusal),
