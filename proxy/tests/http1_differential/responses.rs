@@ -39,6 +39,10 @@ fn pass(stream: &[u8], method: &str) -> Option<(Script, Message)> {
     let mut input = BytesMut::from(stream);
     let mut head = ResponseHead::default();
     head.read(&mut input, &Limits::default(), method).ok().filter(|whole| *whole)?;
+    // After an interim answer everybody waits, and after 101 there is another protocol.
+    if head.status() < 200 {
+        return None;
+    }
     let body = match head.framing() {
         Framing::UntilClose => input.to_vec(),
         framing => pass_body(framing, &mut input)?,
