@@ -60,7 +60,7 @@ struct Service {
 #[derive(Debug)]
 enum Application {
     Here(App),
-    Process(Child),
+    Process(Box<Child>),
 }
 
 /// A running sidecar.
@@ -167,7 +167,7 @@ impl Builder {
                 let mut child = Child::start(Path::new(program), args, name, folder, Stdout::Log)
                     .unwrap_or_else(|error| panic!("{error}"));
                 let ready: ProcessReady = child.ready().await.unwrap_or_else(|error| panic!("{error}"));
-                (Application::Process(child), ready.listen)
+                (Application::Process(Box::new(child)), ready.listen)
             }
             None => {
                 let calls = self.topology.calls.get(name).cloned().unwrap_or_default();

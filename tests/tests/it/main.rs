@@ -1,4 +1,5 @@
 //! What is promised, over real processes and sockets: one module per promise.
+#![allow(clippy::indexing_slicing, reason = "in a test a panic is the answer")]
 
 mod analyzer_away;
 mod applications;
