@@ -11,9 +11,9 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use raceway_analyzer_client::{
-    EdgeCounters, Endpoint, Exporter, InvalidEndpoint, Kind, Protocol, Resource, Settings, Span, Status,
+    EdgeCounters, Endpoint, Exporter, InvalidEndpoint, Kind, Protocol, Resource, Settings, Span, SpanId, Status,
+    TraceId,
 };
-use raceway_trace::{SpanId, TraceId};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {

@@ -14,8 +14,8 @@ pub(crate) struct Compressor {
 }
 
 impl Compressor {
-    /// zstd's fastest regular level: a quarter of the size at a third of a microsecond per span; level 3 saves a tenth
-    /// more for twice the time.
+    /// zstd's fastest regular level: 512 spans of 589 bytes become 60 bytes each in 0.33 µs each. Level 3 takes a third
+    /// longer and saves nothing; gzip's fastest makes 74 bytes in 0.88 µs.
     #[cfg(feature = "zstd")]
     const ZSTD_LEVEL: i32 = 1;
 

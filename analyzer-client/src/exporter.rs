@@ -1,7 +1,7 @@
 //! The exporter: spans go in on the request path, and reach their receivers from a task of their own.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -85,7 +85,7 @@ struct Inner {
 
 thread_local! {
     /// Where a span is encoded before a queue is locked.
-    static ENCODED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static ENCODED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// One enormous span must not keep its memory on every thread for ever.
@@ -141,14 +141,15 @@ impl Exporter {
         if self.inner.pipelines.is_empty() {
             return;
         }
-        ENCODED.with_borrow_mut(|encoded| {
-            encoded.clear();
-            otlp::span::write(encoded, span);
-            for pipeline in &self.inner.pipelines {
-                pipeline.queue.push(encoded, span.status.is_error());
-            }
-            encoded.shrink_to(ENCODED_KEPT_MAX);
-        });
+        // Fails only while the thread is being torn down: then memory is taken afresh.
+        let mut encoded = ENCODED.try_with(Cell::take).unwrap_or_default();
+        encoded.clear();
+        otlp::span::write(&mut encoded, span);
+        for pipeline in &self.inner.pipelines {
+            pipeline.queue.push(&encoded, span.status.is_error());
+        }
+        encoded.shrink_to(ENCODED_KEPT_MAX);
+        ENCODED.try_with(|kept| kept.set(encoded)).ok();
     }
 
     /// The state of each endpoint, in the order in which they were given.

@@ -66,6 +66,10 @@ impl Batch {
     pub(crate) fn spans(&self) -> u64 {
         self.segments.iter().map(|segment| segment.spans as u64).sum()
     }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.segments.iter().map(|segment| segment.bytes.len()).sum()
+    }
 }
 
 /// What the queue holds and has counted.

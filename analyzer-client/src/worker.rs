@@ -93,6 +93,9 @@ const DOUBTFUL_TRIES_MAX: u32 = 5;
 /// Losses are logged at most this often; the counters are exact.
 const LOSS_LOG_EVERY: Duration = Duration::from_secs(60);
 
+/// The trouble of a receiver that is there, but does not take what it is sent.
+const BUSY: &str = "busy";
+
 pub(crate) struct Worker {
     pipeline: Arc<Pipeline>,
     client: Client,
@@ -104,8 +107,10 @@ pub(crate) struct Worker {
     connect_wait: Duration,
     busy_wait: Duration,
     doubtful_tries: u32,
-    /// How many bytes of spans the next request may hold: less where the receiver did not manage so many.
+    /// How many bytes of spans the next request may hold: less after the receiver was too slow for as many …
     request_bytes: usize,
+    /// … and for good where it said that a request was too large.
+    request_bytes_max: usize,
     metrics_due: Option<Instant>,
     /// What is wrong at present, in one word; logged when it changes.
     trouble: Option<&'static str>,
@@ -137,6 +142,7 @@ impl Worker {
             busy_wait: pipeline.retry.busy_first,
             doubtful_tries: 0,
             request_bytes: pipeline.request_bytes_max,
+            request_bytes_max: pipeline.request_bytes_max,
             metrics_due: pipeline.edges.as_ref().map(|_| Instant::now() + pipeline.edges_every),
             trouble: None,
             ever_connected: false,
@@ -222,8 +228,7 @@ impl Worker {
             Some(Ok(())) => {
                 self.ever_connected = true;
                 self.connect_wait = self.pipeline.retry.connect_first;
-                self.trouble = None;
-                tracing::info!(endpoint = %self.pipeline.endpoint, "connected to the analyzer");
+                self.well("connected to the analyzer");
             }
             Some(Err(error)) => self.unanswered(&error),
         }
@@ -231,7 +236,7 @@ impl Worker {
 
     async fn send_spans(&mut self) {
         let Some(batch) = self.pipeline.queue.take(self.request_bytes, self.stopping) else { return };
-        let spans_len = batch.segments.iter().map(|segment| segment.bytes.len()).sum();
+        let spans_len = batch.bytes();
         let mut message = self.pipeline.head.before(spans_len);
         message.reserve_exact(spans_len);
         for segment in &batch.segments {
@@ -255,7 +260,7 @@ impl Worker {
             }
             Some(Ok(Verdict::Accepted { rejected, message })) => {
                 pipeline.queue.sent(batch, rejected);
-                self.accepted();
+                self.accepted(Signal::Traces);
                 if rejected > 0 || !message.is_empty() {
                     self.lost(
                         rejected,
@@ -273,7 +278,8 @@ impl Worker {
                 }
             }
             Some(Ok(Verdict::TooLarge { why })) if batch.segments.len() > 1 => {
-                self.request_bytes = spans_bytes(&batch) / 2;
+                self.request_bytes_max = batch.bytes() / 2;
+                self.request_bytes = self.request_bytes_max;
                 pipeline.queue.give_back(batch);
                 self.failed("too large", format!("{why}; sending smaller requests"), Duration::ZERO);
             }
@@ -300,7 +306,7 @@ impl Worker {
             None => {}
             Some(Ok(Verdict::Accepted { rejected, message })) => {
                 pipeline.progress().metrics_sent += 1;
-                self.accepted();
+                self.accepted(Signal::Metrics);
                 if rejected > 0 {
                     self.problem(format!("the receiver rejected {rejected} points of the edge counters: {message}"));
                 }
@@ -323,19 +329,30 @@ impl Worker {
         }
     }
 
-    fn accepted(&mut self) {
+    /// The receiver took something in.
+    fn accepted(&mut self, signal: Signal) {
         self.ever_connected = true;
-        self.doubtful_tries = 0;
         self.connect_wait = self.pipeline.retry.connect_first;
-        self.busy_wait = self.pipeline.retry.busy_first;
-        self.request_bytes = (self.request_bytes * 2).clamp(1, self.pipeline.request_bytes_max);
-        if self.trouble.take().is_some() {
-            let waiting = self.pipeline.queue.counts().waiting;
-            tracing::info!(endpoint = %self.pipeline.endpoint, waiting, "the analyzer takes spans again");
+        // A receiver can take counters and yet be too busy for spans.
+        if signal == Signal::Traces {
+            self.doubtful_tries = 0;
+            self.busy_wait = self.pipeline.retry.busy_first;
+            self.request_bytes = self.request_bytes.saturating_mul(2).clamp(1, self.request_bytes_max.max(1));
+        }
+        if signal == Signal::Traces || self.trouble != Some(BUSY) {
+            self.well("the analyzer takes spans again");
         }
         let mut progress = self.pipeline.progress();
         progress.requests_accepted += 1;
         progress.last_success = Some(SystemTime::now());
+    }
+
+    /// What was wrong is over.
+    fn well(&mut self, said: &'static str) {
+        if self.trouble.take().is_some() {
+            let waiting = self.pipeline.queue.counts().waiting;
+            tracing::info!(endpoint = %self.pipeline.endpoint, waiting, "{said}");
+        }
     }
 
     /// No answer came: connecting is tried again soon, and a receiver that was too slow is given less at a time.
@@ -360,7 +377,7 @@ impl Worker {
                 wait
             }
         };
-        self.failed("busy", why.to_owned(), wait);
+        self.failed(BUSY, why.to_owned(), wait);
     }
 
     fn failed(&mut self, kind: &'static str, why: String, wait: Duration) {
@@ -417,10 +434,6 @@ impl Worker {
         progress.connected = self.client.is_connected();
         progress.compression = self.client.compression();
     }
-}
-
-fn spans_bytes(batch: &Batch) -> usize {
-    batch.segments.iter().map(|segment| segment.bytes.len()).sum()
 }
 
 async fn sleep_to(at: Option<Instant>) {
