@@ -50,22 +50,19 @@ impl Conn {
         if self.input.capacity() - self.input.len() < wanted / 2 {
             self.input.reserve(wanted);
         }
-        loop {
-            if self.stream.poll_read_ready(cx)?.is_pending() {
+        let room = self.input.capacity() - self.input.len();
+        match tokio_util::io::poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input) {
+            Poll::Ready(Ok(count)) => {
+                self.ended = count == 0;
+                self.bulk = count == room;
+                Poll::Ready(Ok(count))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
                 if self.input.is_empty() {
                     give_back(std::mem::take(&mut self.input));
                 }
-                return Poll::Pending;
-            }
-            let room = self.input.capacity() - self.input.len();
-            match self.stream.try_read_buf(&mut self.input) {
-                Ok(count) => {
-                    self.ended = count == 0;
-                    self.bulk = count == room;
-                    return Poll::Ready(Ok(count));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
+                Poll::Pending
             }
         }
     }

@@ -10,8 +10,9 @@ use raceway_trace::tracestate::Probability;
 use raceway_trace::{SpanId, TraceId};
 
 /// Answered requests that a late call may still name. Calls that nobody awaits leave some milliseconds after the
-/// answer; at 2,000 requests a second this is the last second, at 30 the last minute, in about 1 MiB.
-const ANSWERED_MAX: usize = 2048;
+/// answer; at 1,000 requests a second this is the last second, at 17 the last minute, in a memory that stays in the
+/// processor's cache (about 1 MiB).
+const ANSWERED_MAX: usize = 1024;
 
 /// No call is linked to a request that was answered longer ago than this.
 const ANSWERED_AGE_MAX: Duration = Duration::from_secs(60);
@@ -26,8 +27,6 @@ pub(crate) struct Handling {
     pub(crate) trace_id: TraceId,
     /// S, the SERVER span.
     pub(crate) server: SpanId,
-    /// X, the id that a Raceway SDK in the application takes as its own.
-    pub(crate) app: SpanId,
     /// The flags that came or were chosen.
     pub(crate) flags: Flags,
     /// `tracestate` as it came, our member included.
@@ -48,7 +47,7 @@ struct State {
 
 impl Handling {
     pub(crate) fn new(
-        (trace_id, server, app): (TraceId, SpanId, SpanId),
+        (trace_id, server): (TraceId, SpanId),
         caller: (Option<SpanId>, Option<Box<str>>),
         flags: Flags,
         tracestate: Vec<u8>,
@@ -56,7 +55,15 @@ impl Handling {
         strand: Strand,
     ) -> Arc<Self> {
         let state = Mutex::new(State { strand, sent: Vec::new() });
-        Arc::new(Self { trace_id, server, app, caller, flags, tracestate, p, state })
+        Arc::new(Self { trace_id, server, caller, flags, tracestate, p, state })
+    }
+
+    /// X, the id that a Raceway SDK in the application takes as its own.
+    ///
+    /// Derived from S by a step that undoes itself, so that no table has to lead back from X. Both ids travel side by
+    /// side anyway; the step only has to make them differ.
+    pub(crate) fn app(&self) -> SpanId {
+        flipped(self.server)
     }
 
     /// Works with the strand's clock.
@@ -92,7 +99,7 @@ pub(crate) struct Requests {
 struct Table {
     open: Vec<Arc<Handling>>,
     answered: VecDeque<(Instant, Arc<Handling>)>,
-    /// By S and by X, in flight or answered.
+    /// By S, in flight or answered.
     by_id: HashMap<SpanId, Arc<Handling>>,
     load: Load,
 }
@@ -129,7 +136,6 @@ impl Requests {
         table.pass_time(now);
         table.open.push(Arc::clone(handling));
         table.by_id.insert(handling.server, Arc::clone(handling));
-        table.by_id.insert(handling.app, Arc::clone(handling));
     }
 
     /// The application has answered, or will not.
@@ -155,7 +161,7 @@ impl Requests {
             table.answered.pop_front();
             table.forget(&oldest);
         }
-        table.by_id.get(&id).cloned()
+        table.by_id.get(&id).or_else(|| table.by_id.get(&flipped(id))).cloned()
     }
 
     /// The parent of a request, mended where the Raceway SDK made the call: it names its first callee's span as the
@@ -164,11 +170,7 @@ impl Requests {
     pub(crate) fn mended_parent(&self, parent: Option<SpanId>, caller: Option<&str>, own: &str) -> Option<SpanId> {
         let (named, caller) = (parent?, caller?);
         match self.table().by_id.get(&named) {
-            Some(sibling)
-                if sibling.server == named && caller != own && sibling.caller.1.as_deref() == Some(caller) =>
-            {
-                sibling.caller.0
-            }
+            Some(sibling) if caller != own && sibling.caller.1.as_deref() == Some(caller) => sibling.caller.0,
             _ => parent,
         }
     }
@@ -208,10 +210,14 @@ impl Table {
     }
 
     fn forget(&mut self, handling: &Arc<Handling>) {
-        for id in [handling.server, handling.app] {
-            if self.by_id.get(&id).is_some_and(|known| Arc::ptr_eq(known, handling)) {
-                self.by_id.remove(&id);
-            }
+        // An id that a caller minted twice stands for the later request.
+        if self.by_id.get(&handling.server).is_some_and(|known| Arc::ptr_eq(known, handling)) {
+            self.by_id.remove(&handling.server);
         }
     }
+}
+
+/// Another id for each id, and back: every bit turned, or the same where that would be zero.
+fn flipped(id: SpanId) -> SpanId {
+    SpanId::new(!id.get()).unwrap_or(id)
 }

@@ -226,7 +226,7 @@ fn place(sidecar: &Sidecar, context: Context, link: Link) -> (Arc<Handling>, Pla
     let own_strand = |trace_id, flags, p| {
         let service = &*sidecar.config.identity.service;
         let strand = Strand::receive(sidecar.new_strand(), forwarded, context.projection.as_ref(), service);
-        Handling::new((trace_id, span_id, span_id), (None, None), flags, Vec::new(), p, strand)
+        Handling::new((trace_id, span_id), (None, None), flags, Vec::new(), p, strand)
     };
     let forwarded_p = context.member.map_or(Probability::CERTAIN, |member| member.p);
     match link {

@@ -95,9 +95,13 @@ fn path(target: &[u8]) -> Vec<u8> {
     let start = if authority > 0 { rest.iter().position(is_end).unwrap_or(rest.len()) } else { 0 };
     let rest = &rest[start..];
     let end = rest.iter().position(|&byte| byte == b'#').unwrap_or(rest.len());
-    // Where there is only a query, readers put in the path's slash.
-    let slash = if authority > 0 && !rest.starts_with(b"/") { "/" } else { "" };
-    [slash.as_bytes(), &rest[..end]].concat()
+    let rest = &rest[..end];
+    // Where there is only a query, readers put in the path's slash and leave an empty query out.
+    match authority > 0 && !rest.starts_with(b"/") {
+        true if rest == b"?" => b"/".to_vec(),
+        true => [b"/", rest].concat(),
+        false => rest.to_vec(),
+    }
 }
 
 /// The payload and the trailers of a chunked body that has no flaw: written for this test, the simplest way.
