@@ -2,57 +2,17 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use raceway_analyzer_client::{Endpoint, Exporter, Protocol, Resource, Retry, Settings, Stats};
 use support::grpc::{self, Ability};
-use support::{Ledger, PATIENCE, Reply, failed, free_address, http, record, settings, span, stop};
+use support::{Ledger, PATIENCE, Reply, failed, free_address, http, record, settings, span, stop, until};
 use tokio::io::AsyncWriteExt;
 use tonic::Code;
 
 const NEVER: Duration = Duration::from_secs(3600);
-
-/// Where log lines of one test go.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Lines {
-    /// Those that hold a text.
-    fn with(&self, text: &str) -> usize {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&lines).lines().filter(|line| line.contains(text)).count()
-    }
-}
-
-impl std::io::Write for Lines {
-    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(line);
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Waits until the exporter's own figures say so.
-async fn until(exporter: &Exporter, what: &str, check: impl Fn(&Stats) -> bool) -> Stats {
-    let seen = async {
-        loop {
-            let stats = exporter.stats().remove(0);
-            if check(&stats) {
-                return stats;
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    match tokio::time::timeout(PATIENCE, seen).await {
-        Ok(stats) => stats,
-        Err(_) => panic!("waited in vain until {what}: {:?}", exporter.stats()),
-    }
-}
 
 #[tokio::test]
 async fn a_receiver_that_comes_up_late_misses_nothing() {
@@ -72,31 +32,6 @@ async fn a_receiver_that_comes_up_late_misses_nothing() {
         let stats = stop(&exporter, PATIENCE).await;
         assert_eq!((stats.spans_sent, stats.dropped.total()), (1999, 0));
     }
-}
-
-#[tokio::test]
-async fn a_change_for_the_worse_or_better_is_logged_once() {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    // This test's tasks all run on its own thread.
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    let (address, ledger) = (free_address(), Arc::new(Ledger::default()));
-    let exporter = Exporter::start(settings(address, Protocol::Grpc));
-    record(&exporter, 1..10);
-    until(&exporter, "it was tried often", |stats| stats.progress.retries > 5).await;
-    assert_eq!((lines.with("trying again"), lines.with("check that the analyzer runs")), (1, 1));
-    let receiver = grpc::receiver(address, &ledger, Ability::default());
-    ledger.until_spans(1..10).await;
-    until(&exporter, "it knows", |stats| stats.spans_sent == 9).await;
-    assert_eq!(lines.with("takes spans again"), 1);
-    receiver.kill();
-    record(&exporter, 10..20);
-    let before = exporter.stats()[0].progress.retries;
-    until(&exporter, "it was tried often", |stats| stats.progress.retries > before + 5).await;
-    let told = lines.with("trying again");
-    assert!((2..=3).contains(&told), "lost, then refused: {told} lines");
-    stop(&exporter, Duration::ZERO).await;
 }
 
 #[tokio::test]

@@ -231,6 +231,23 @@ pub(crate) fn record(exporter: &Exporter, numbers: std::ops::Range<u64>) {
     numbers.for_each(|number| exporter.record(&span(number)));
 }
 
+/// Waits until the exporter's own figures say so.
+pub(crate) async fn until(exporter: &Exporter, what: &str, check: impl Fn(&Stats) -> bool) -> Stats {
+    let seen = async {
+        loop {
+            let stats = exporter.stats().remove(0);
+            if check(&stats) {
+                return stats;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    match tokio::time::timeout(PATIENCE, seen).await {
+        Ok(stats) => stats,
+        Err(_) => panic!("waited in vain until {what}: {:?}", exporter.stats()),
+    }
+}
+
 /// Ends the exporter, and checks what must be true of any that has ended: every span is accounted for, none is held.
 pub(crate) async fn stop(exporter: &Exporter, within: Duration) -> Stats {
     let stats = exporter.stop(within).await;
