@@ -24,12 +24,28 @@ import { useServiceColour } from "../lib/services";
 import { Icon } from "../ui/icons";
 import { Health } from "../ui/parts";
 import { graphHref } from "./address";
-import { arrowHead, bestLayout, LABEL, type Layout, NODE, type Point, scaleIn, smoothPath } from "./layout";
+import {
+  arrowHead,
+  bestLayout,
+  COMPACT,
+  FULL,
+  type Layout,
+  type Point,
+  type Sizes,
+  scaleIn,
+  smoothPath,
+} from "./layout";
 import { edgeCertainty, edgeKey, edgeLabel, type Graph, latencyWords } from "./model";
 import "./canvas.css";
 
-type ServiceNode = FlowNode<{ node: Node; entry: EntryPoint | undefined; selected: boolean }, "service">;
-type CallEdge = FlowEdge<{ edge: Edge; points: Point[]; label: Point; selected: boolean; dimmed: boolean }, "call">;
+type ServiceNode = FlowNode<
+  { node: Node; brief: boolean; entry: EntryPoint | undefined; selected: boolean },
+  "service"
+>;
+type CallEdge = FlowEdge<
+  { edge: Edge; points: Point[]; label: Point; sizes: Sizes; selected: boolean; dimmed: boolean },
+  "call"
+>;
 
 const nodeTypes = { service: ServiceBox };
 const edgeTypes = { call: CallLine };
@@ -62,12 +78,15 @@ export default function Canvas(props: Props) {
 }
 
 function Flow({ graph, service, selected, space }: Props & { space: { width: number; height: number } }) {
+  const sizes = space.width < COMPACT_BELOW ? COMPACT : FULL;
+  // A narrow picture would lie below the buttons: it ends above them.
+  const free = sizes === COMPACT ? { ...space, height: space.height - BUTTONS_HEIGHT } : space;
   // Places depend on names alone: new numbers every few seconds must not make the picture jump.
   const shape = [...graph.nodes.map((node) => node.name), "", ...graph.edges.map(edgeKey)].join("\n");
   // biome-ignore lint/correctness/useExhaustiveDependencies: `shape` stands for the graph's names.
-  const placed = useMemo(() => bestLayout(graph, space), [shape, space]);
+  const placed = useMemo(() => bestLayout(graph, free, sizes), [shape, space, sizes]);
   const flow = useReactFlow();
-  const fitted = wholeView(placed, space);
+  const fitted = wholeView(placed, free);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new layout is shown whole; the reader's own zoom stays else.
   useEffect(() => {
@@ -76,8 +95,8 @@ function Flow({ graph, service, selected, space }: Props & { space: { width: num
 
   return (
     <ReactFlow<ServiceNode, CallEdge>
-      nodes={flowNodes(graph, placed, service)}
-      edges={flowEdges(graph, placed, service, selected)}
+      nodes={flowNodes(graph, placed, service, sizes)}
+      edges={flowEdges(graph, placed, selected, sizes)}
       nodeTypes={nodeTypes}
       edgeTypes={edgeTypes}
       nodesDraggable={false}
@@ -119,37 +138,47 @@ function wholeView(placed: Layout, space: { width: number; height: number }) {
 
 const ZOOM_MIN = 0.2;
 
-function flowNodes(graph: Graph, placed: Layout, service: string | null): ServiceNode[] {
+/** Narrower pictures have smaller nodes and labels of more, shorter lines. */
+const COMPACT_BELOW = 560;
+
+/** Of the zoom buttons with their margin. */
+const BUTTONS_HEIGHT = 48;
+
+function flowNodes(graph: Graph, placed: Layout, service: string | null, sizes: Sizes): ServiceNode[] {
   return graph.nodes.map((node) => {
     const at = placed.nodes.get(node.name) ?? { x: 0, y: 0 };
     return {
       id: node.name,
       type: "service",
-      position: { x: at.x - NODE.width / 2, y: at.y - NODE.height / 2 },
-      width: NODE.width,
-      height: NODE.height,
-      data: { node, entry: graph.entries.get(node.name), selected: node.name === service },
+      position: { x: at.x - sizes.node.width / 2, y: at.y - sizes.node.height / 2 },
+      ...sizes.node,
+      data: { brief: sizes === COMPACT, node, entry: graph.entries.get(node.name), selected: node.name === service },
     };
   });
 }
 
-function flowEdges(graph: Graph, placed: Layout, service: string | null, selected: string | null): CallEdge[] {
+function flowEdges(graph: Graph, placed: Layout, selected: string | null, sizes: Sizes): CallEdge[] {
   const found: CallEdge[] = [];
   for (const edge of graph.edges) {
     const key = edgeKey(edge);
     const points = placed.lines.get(key);
     const label = placed.labels.get(key);
     if (!points || !label) continue;
-    const data = { edge, points, label, selected: key === selected, dimmed: selected !== null && key !== selected };
+    const data = {
+      edge,
+      points,
+      label,
+      sizes,
+      selected: key === selected,
+      dimmed: selected !== null && key !== selected,
+    };
     found.push({ id: key, type: "call", source: edge.from_service, target: edge.to_service, data });
   }
   // The chosen one is drawn last, on top.
-  return service === null && selected === null
-    ? found
-    : found.sort((a, b) => Number(a.data?.selected) - Number(b.data?.selected));
+  return selected === null ? found : found.sort((a, b) => Number(a.data?.selected) - Number(b.data?.selected));
 }
 
-function ServiceBox({ data: { node, entry, selected } }: NodeProps<ServiceNode>) {
+function ServiceBox({ data: { node, brief, entry, selected } }: NodeProps<ServiceNode>) {
   const colour = useServiceColour();
   const kind = ["graph-node", node.virtual && "virtual", selected && "selected", node.status ?? "none"];
   return (
@@ -165,18 +194,28 @@ function ServiceBox({ data: { node, entry, selected } }: NodeProps<ServiceNode>)
         <span className="first">
           <b className="cut">{node.name}</b>
           {entry && (
-            <span className="chip plain" title={`${countShort(entry.call_count)} calls from outside`}>
+            <span
+              className={brief ? "hidden" : "chip plain"}
+              title={`${countShort(entry.call_count)} calls from outside`}
+            >
               entry
             </span>
           )}
-          {node.virtual ? <span className="chip plain">no sidecar</span> : <Health status={node.status} terse />}
+          {node.virtual ? (
+            <span className={brief ? "hidden" : "chip plain"}>no sidecar</span>
+          ) : (
+            <Health status={node.status} terse />
+          )}
         </span>
         <span>
           <span className="hidden">, </span>
           {rate(node.rate)} ·{" "}
-          <span className={node.errors > 0 ? "bad-text" : ""}>{percent(node.error_rate)} errors</span>
+          <span className={node.errors > 0 ? "bad-text" : undefined}>
+            {percent(node.error_rate)}
+            <span className={brief ? "hidden" : undefined}> errors</span>
+          </span>
         </span>
-        <span className="latency">{latencyWords(node)}</span>
+        <span className="latency">{latencyWords(node, brief)}</span>
       </Link>
       <Handle type="source" position={Position.Right} isConnectable={false} />
     </>
@@ -185,9 +224,10 @@ function ServiceBox({ data: { node, entry, selected } }: NodeProps<ServiceNode>)
 
 function CallLine({ id, data }: EdgeProps<CallEdge>) {
   if (!data) return null;
-  const { edge, points, label, selected, dimmed } = data;
+  const { edge, points, label, sizes, selected, dimmed } = data;
+  const brief = sizes === COMPACT;
   const certainty = edgeCertainty(edge.certainty);
-  const words = edgeLabel(edge);
+  const words = edgeLabel(edge, brief);
   const state = [certainty, edge.error_rate >= 0.05 && "failing", selected && "selected", dimmed && "dimmed"];
   const kind = state.filter(Boolean).join(" ");
   // Ten times the calls make the line a pixel wider.
@@ -207,8 +247,7 @@ function CallLine({ id, data }: EdgeProps<CallEdge>) {
           href={graphHref({ edge: selected ? null : edge })}
           className={`graph-label nopan ${kind}`}
           style={{
-            width: LABEL.width,
-            height: LABEL.height,
+            ...sizes.label,
             transform: `translate(-50%, -50%) translate(${label.x}px, ${label.y}px)`,
           }}
           data-calls={edge.call_count}
@@ -218,7 +257,9 @@ function CallLine({ id, data }: EdgeProps<CallEdge>) {
             <span className="hidden">
               {edge.from_service} calls {edge.to_service}:{" "}
             </span>
-            <b>{words.calls}</b> · <span className={edge.errors > 0 ? "bad-text" : undefined}>{words.errors}</span>
+            <b>{words.calls}</b>
+            {brief ? <br /> : " · "}
+            <span className={edge.errors > 0 ? "bad-text" : undefined}>{words.errors}</span>
           </span>{" "}
           <span>{words.latency}</span>{" "}
           <span className="certainty">

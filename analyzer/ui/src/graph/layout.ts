@@ -4,9 +4,12 @@
 import dagre from "@dagrejs/dagre";
 import { edgeKey, type Graph } from "./model";
 
-/** Pixels at 100%. */
-export const NODE = { width: 208, height: 70 };
-export const LABEL = { width: 204, height: 50 };
+/** Sizes of nodes and labels, pixels at 100%. */
+export type Sizes = { node: Size; label: Size };
+/** With room for every word. */
+export const FULL: Sizes = { node: { width: 208, height: 70 }, label: { width: 204, height: 50 } };
+/** For telephones: numbers below each other, units once. */
+export const COMPACT: Sizes = { node: { width: 140, height: 66 }, label: { width: 112, height: 60 } };
 
 export type Size = { width: number; height: number };
 export type Point = { x: number; y: number };
@@ -22,22 +25,22 @@ export type Layout = {
 };
 
 /** Lays the graph out in one direction. The same graph gives the same picture, in whatever order it came. */
-export function layout(graph: Graph, direction: "LR" | "TB"): Layout {
+export function layout(graph: Graph, direction: "LR" | "TB", sizes: Sizes = FULL): Layout {
   const g = new dagre.graphlib.Graph();
   g.setGraph({
     rankdir: direction,
     // dagre puts half of it on either side of a label.
-    ranksep: 48,
+    ranksep: sizes === COMPACT ? 32 : 48,
     nodesep: direction === "LR" ? 24 : 30,
     edgesep: 24,
     marginx: 12,
     marginy: 12,
   });
-  for (const name of graph.nodes.map((node) => node.name).sort()) g.setNode(name, { ...NODE });
+  for (const name of graph.nodes.map((node) => node.name).sort()) g.setNode(name, { ...sizes.node });
   for (const edge of graph.edges.toSorted((a, b) => (edgeKey(a) < edgeKey(b) ? -1 : 1))) {
     // A node that the answer does not list would stop the layout: the edge alone is proof enough that it exists.
     if (g.hasNode(edge.from_service) && g.hasNode(edge.to_service)) {
-      g.setEdge(edge.from_service, edge.to_service, { ...LABEL, labelpos: "c" });
+      g.setEdge(edge.from_service, edge.to_service, { ...sizes.label, labelpos: "c" });
     }
   }
   dagre.layout(g);
@@ -61,9 +64,9 @@ export function scaleIn(placed: Pick<Layout, "width" | "height">, space: Size, m
 }
 
 /** The layout in the direction that is drawn larger in this space. */
-export function bestLayout(graph: Graph, space: Size): Layout {
-  const across = layout(graph, "LR");
-  const down = layout(graph, "TB");
+export function bestLayout(graph: Graph, space: Size, sizes: Sizes = FULL): Layout {
+  const across = layout(graph, "LR", sizes);
+  const down = layout(graph, "TB", sizes);
   return scaleIn(across, space) >= scaleIn(down, space) ? across : down;
 }
 

@@ -40,18 +40,26 @@ export function certaintyWords(links: LinkCounts): string {
 /** The lines of an edge's label. */
 export type EdgeLabel = { calls: string; errors: string; latency: string; certainty: string };
 
-/** The label of an edge: calls, error rate, p50/p95/p99, certainty. */
-export function edgeLabel(edge: Edge): EdgeLabel {
+/** The label of an edge: calls, error rate, p50/p95/p99, certainty; `brief` where there is little room. */
+export function edgeLabel(edge: Edge, brief = false): EdgeLabel {
   return {
     calls: `${countShort(edge.call_count)} ${edge.call_count === 1 ? "call" : "calls"}`,
     errors: `${percent(edge.error_rate)} errors`,
-    latency: latencyWords(edge),
-    certainty: certaintyWords(edge.certainty),
+    latency: latencyWords(edge, brief),
+    certainty: brief ? commonest(edge.certainty) : certaintyWords(edge.certainty),
   };
 }
 
-/** `p50 12 · p95 40.1 · p99 88 ms`. */
-export function latencyWords(of: Pick<Edge, "p50_ms" | "p95_ms" | "p99_ms">): string {
+/** `96% likely`: the kind of link that most calls have. */
+function commonest(links: LinkCounts): string {
+  const all = links.certain + links.likely + links.unlinked;
+  const [kind] = (["certain", "likely", "unlinked"] as const).toSorted((a, b) => links[b] - links[a]);
+  return all > 0 && kind ? `${percent(links[kind] / all)} ${kind}` : "no links";
+}
+
+/** `p50 12 · p95 40.1 · p99 88 ms`, or `12 · 40.1 · 88 ms`. */
+export function latencyWords(of: Pick<Edge, "p50_ms" | "p95_ms" | "p99_ms">, brief = false): string {
   const { values, unit } = sameUnit([of.p50_ms, of.p95_ms, of.p99_ms]);
+  if (brief) return `${values.join(" · ")} ${unit}`;
   return `p50 ${values[0]} · p95 ${values[1]} · p99 ${values[2]} ${unit}`;
 }

@@ -172,6 +172,10 @@ function Legend() {
         </dt>
         <dd>no sidecar: seen by its callers only</dd>
       </div>
+      <div className="brief-only">
+        <dt>a · b · c ms</dt>
+        <dd>p50, p95, p99</dd>
+      </div>
     </dl>
   );
 }

@@ -25,7 +25,7 @@ export function Marks({ marks, range, sight }: { marks: { at: number }[]; range:
   );
 }
 
-/** The critical path's steps between rows, in front of the rows. */
+/** The critical path's steps between rows; behind the rows, so that no words are struck through. */
 export function Hops({ hops, range, sight }: { hops: readonly Hop[]; range: Range; sight: Sight }) {
   const { from, to, rowHeight } = sight;
   const drawn = hops.filter((hop) => hop.at_ns >= range.from && hop.at_ns <= range.to);

@@ -145,6 +145,7 @@ export function Waterfall({ trace, tree, selected, select }: Props) {
         </div>
         <div className="sheet" role="presentation" style={{ height: virtual.getTotalSize() }}>
           <Marks marks={marks} range={range} sight={sight} />
+          <Hops hops={hopsInSight(jumps, jumpsByRow, sight.from, sight.to)} range={range} sight={sight} />
           {shown.map((item) => {
             const index = rows[item.index] ?? 0;
             const span = trace.spans[index];
@@ -167,7 +168,6 @@ export function Waterfall({ trace, tree, selected, select }: Props) {
               />
             );
           })}
-          <Hops hops={hopsInSight(jumps, jumpsByRow, sight.from, sight.to)} range={range} sight={sight} />
         </div>
       </div>
     </section>

@@ -1,6 +1,6 @@
 // The page in a real Chromium: against fixtures, or with `--url` against a running analyzer that shows the demo's shop.
 //
-//   npm run e2e                                    fixtures, built page from dist (built where it is missing)
+//   npm run e2e                                    fixtures; builds the page first
 //   npm run e2e -- --url http://127.0.0.1:8080     a live analyzer
 //   … --edges "a -> b, b -> c"                     other edges than the demo's are expected
 //   … --only TEXT                                  checks whose sentence contains the text
@@ -48,7 +48,7 @@ export async function main(args: string[]): Promise<number> {
   }
   const root = new URL("../..", import.meta.url).pathname;
   const dist = `${root}dist`;
-  if (!values.url && !existsSync(`${dist}/index.html`)) await build({ root, logLevel: "warn" });
+  if (!values.url) await build({ root, logLevel: "warn" });
   const stand = values.url ? null : await start(dist);
   const url = (values.url ?? stand?.url ?? "").replace(/\/$/, "");
   const fixed = stand ? edges().edges.map((edge) => `${edge.from_service} -> ${edge.to_service}`) : SHOP;

@@ -5,7 +5,11 @@ import type { EdgeList, TraceList } from "../../src/api/types";
 import { data } from "./analyzer";
 import type { Stand } from "./server";
 
-const SIZES = { wide: { width: 1440, height: 900 }, narrow: { width: 390, height: 844 } };
+const SIZES = {
+  wide: { width: 1440, height: 900 },
+  narrow: { width: 390, height: 844 },
+  huge: { width: 2560, height: 1300 },
+};
 
 /** Writes VIEW-SIZE-SCHEME.png files into `folder`. */
 export async function shots(browser: Browser, url: string, folder: string, stand: Stand | null) {
@@ -30,7 +34,7 @@ export async function shots(browser: Browser, url: string, folder: string, stand
     views["not-found"] = "/traces/00000000-0000-0000-0000-000000000001";
   }
   for (const [size, viewport] of Object.entries(SIZES)) {
-    for (const colorScheme of ["light", "dark"] as const) {
+    for (const colorScheme of size === "huge" ? (["light"] as const) : (["light", "dark"] as const)) {
       const context = await browser.newContext({
         viewport,
         colorScheme,

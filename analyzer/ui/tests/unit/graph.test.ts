@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { arrowHead, bestLayout, LABEL, layout, NODE, smoothPath } from "../../src/graph/layout";
+import { arrowHead, bestLayout, COMPACT, FULL, layout, smoothPath } from "../../src/graph/layout";
 import { certaintyWords, edgeCertainty, edgeLabel, graphOf } from "../../src/graph/model";
 import { assignHues, HUES } from "../../src/lib/services";
 import { edges } from "../fixtures/shop";
@@ -36,6 +36,11 @@ describe("certainty", () => {
   });
 });
 
+test("where there is little room, labels are brief", () => {
+  const edge = answer.edges.find((one) => one.from_service === "order");
+  expect(edge && edgeLabel(edge, true)).toMatchObject({ latency: "13.2 · 29.9 · 46.1 ms", certainty: "95% likely" });
+});
+
 test("an edge's label has calls, errors, latencies and certainty", () => {
   const edge = answer.edges.find((one) => one.from_service === "order");
   expect(edge && edgeLabel(edge)).toEqual({
@@ -49,11 +54,15 @@ test("an edge's label has calls, errors, latencies and certainty", () => {
 describe("the layout", () => {
   const graph = graphOf(answer, null);
 
-  test.each(["LR", "TB"] as const)("in direction %s keeps nodes and labels apart", (direction) => {
-    const placed = layout(graph, direction);
+  test.each([
+    ["LR", FULL],
+    ["TB", FULL],
+    ["TB", COMPACT],
+  ] as const)("in direction %s keeps nodes and labels apart", (direction, sizes) => {
+    const placed = layout(graph, direction, sizes);
     const boxes = [
-      ...[...placed.nodes.values()].map((at) => ({ at, ...NODE })),
-      ...[...placed.labels.values()].map((at) => ({ at, ...LABEL })),
+      ...[...placed.nodes.values()].map((at) => ({ at, ...sizes.node })),
+      ...[...placed.labels.values()].map((at) => ({ at, ...sizes.label })),
     ];
     expect(boxes).toHaveLength(graph.nodes.length + graph.edges.length);
     for (const [i, a] of boxes.entries()) {
