@@ -174,6 +174,7 @@ pub(crate) struct TcpSpan {
     place: Place,
     started_ns: u64,
     started: Instant,
+    closed: bool,
 }
 
 impl TcpSpan {
@@ -190,13 +191,18 @@ impl TcpSpan {
             place,
             started_ns: unix_ns(),
             started: Instant::now(),
+            closed: false,
         }
     }
 
     /// The connection is closed.
-    pub(crate) fn close(self, error: Option<&std::io::Error>, (sent, received): (u64, u64)) {
+    pub(crate) fn close(mut self, error: Option<&std::io::Error>, bytes: (u64, u64)) {
+        self.end(error.map(|error| error.kind().to_string()), bytes);
+    }
+
+    fn end(&mut self, error: Option<String>, (sent, received): (u64, u64)) {
         let place = &self.place;
-        if !place.flags.sampled() {
+        if std::mem::replace(&mut self.closed, true) || !place.flags.sampled() {
             return;
         }
         let mut span = Span::new(place.trace_id, place.span_id, Kind::Client, "tcp", self.started_ns);
@@ -208,13 +214,19 @@ impl TcpSpan {
         span.set("raceway.bytes.sent", sent);
         span.set("raceway.bytes.received", received);
         if let Some(error) = error {
-            span.set("error.type", error.kind().to_string());
+            span.set("error.type", error);
             span.status = Status::Error(Cow::Borrowed(""));
         }
         let strand = self.strand.strand(|strand| strand.component().clone());
         span.set("raceway.strand", strand.as_str());
         describe_link(&mut span, place);
         self.sidecar.exporter.record(&span);
+    }
+}
+
+impl Drop for TcpSpan {
+    fn drop(&mut self) {
+        self.end(Some(Failure::CallerGone.reason().to_owned()), (0, 0));
     }
 }
 
