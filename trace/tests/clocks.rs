@@ -1,4 +1,5 @@
 //! What clocks and orders promise, on simulated systems whose message graph is known.
+#![allow(clippy::indexing_slicing, reason = "in a test a panic is the answer")]
 
 mod sim;
 
@@ -10,6 +11,12 @@ use sim::{Clocks, Links, Sim, script};
 
 /// Room for anything from no entry to four or so.
 const TIGHT: std::ops::Range<usize> = 200..420;
+
+/// A third of the usual cases, since every one compares thousands of pairs; `PROPTEST_CASES` asks for more.
+fn config() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig { cases: usual.cases.div_ceil(3), failure_persistence: None, ..usual }
+}
 
 /// The order that the message graph itself gives.
 fn truth(
@@ -27,7 +34,7 @@ fn truth(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     /// Both ways, with whole clocks, with clocks that were cut on the way, and with none at all.
     #[test]
@@ -109,9 +116,8 @@ proptest! {
                 if order[a][b] != Order::Before {
                     continue;
                 }
-                for c in 0..all.len() {
-                    prop_assert!(order[b][c] != Order::Before || order[a][c] == Order::Before);
-                }
+                let behind = order[b].iter().zip(&order[a]).filter(|(from_b, _)| **from_b == Order::Before);
+                prop_assert!(behind.map(|(_, from_a)| from_a).all(|from_a| *from_a == Order::Before));
             }
         }
     }
@@ -183,7 +189,7 @@ fn hostile() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn merge_is_commutative_associative_and_idempotent(a in clock(), b in clock(), c in clock()) {
@@ -287,6 +293,34 @@ fn depth_has_an_end() {
     assert_eq!(order(10, 500), Order::Before);
     assert_eq!(order(500, 10), Order::After);
     assert_eq!(order(0, 100_000), Order::Unknown);
+}
+
+/// An application that takes a clock from one request along to another one's call adds a path that no call shows.
+#[test]
+fn a_clock_that_the_application_carried_over_counts() {
+    let strand = |service, k| Component::strand(service, "pod", k);
+    let mut first = Strand::receive(strand("api", 1), None, None, "api");
+    let sent = first.send();
+    let mut child = Strand::receive(strand("auth", 1), Some(&sent.clock), None, "auth");
+    child.tick();
+    child.respond();
+    let reply = first.reply(None, None); // the head was too small for a clock
+    let carried = first.send();
+    let mut second = Strand::receive(strand("api", 2), None, None, "api");
+    assert!(second.join(Some(&carried.clock), None));
+    assert!(!second.join(Some(&carried.clock), None), "nothing new in it");
+    let at = second.tick();
+
+    let answered = Some(Join { callee: 3, caller: reply });
+    let call = Call { caller: strand("api", 1), sent: sent.at, answered, ended: None };
+    let calls: Calls =
+        [(strand("api", 1), Origin::Root), (strand("api", 2), Origin::Root), (strand("auth", 1), Origin::Call(call))]
+            .into_iter()
+            .collect();
+    let child = Interval { strand: child.component(), start: 2, end: 2, clock: None };
+    let second = Interval { strand: second.component(), start: at, end: at, clock: Some(second.clock()) };
+    assert_eq!(calls.order(&child, &second), Order::Before);
+    assert_eq!(calls.order(&child, &Interval { clock: None, ..second }), Order::Concurrent);
 }
 
 /// A component without a strand is shared by requests that know nothing of each other.

@@ -1,4 +1,5 @@
 //! Every header's codec, in tables: a valid value, and the same with one flaw.
+#![allow(clippy::indexing_slicing, reason = "in a test a panic is the answer")]
 
 use raceway_trace::b3::{self, B3, InvalidB3, Multi, Sampling};
 use raceway_trace::baggage::{Baggage, InvalidBaggage};

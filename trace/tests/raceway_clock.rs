@@ -1,4 +1,5 @@
 //! `raceway-clock` and the clock within it, in tables: what SDKs send, what they should not, and what has to fit.
+#![allow(clippy::indexing_slicing, reason = "in a test a panic is the answer")]
 
 use raceway_trace::clock::{Component, ENTRIES_MAX, NAME_MAX, VALUE_MAX, VectorClock};
 use raceway_trace::raceway_clock::{self, InvalidRacewayClock, RacewayClock, RacewayClockRef};
