@@ -20,7 +20,8 @@ pub trait SpanStore: Send + Sync + 'static {
     /// the same key with other content is kept beside the first.
     fn append(&self, batch: Vec<Reported>) -> Pin<Box<dyn Future<Output = Result<Appended, StoreError>> + Send + '_>>;
 
-    /// All spans of a trace, in order of their start; empty if there is none.
+    /// All spans of a trace, in order of their start; empty if there is none. As they came: events of Raceway's SDKs are
+    /// a span each, which [`crate::ingest::raceway_events::fold`] puts together for showing.
     fn trace(&self, id: TraceId) -> Result<Vec<Reported>, StoreError>;
 
     /// One page of traces, newest first.

@@ -71,7 +71,7 @@ pub(super) struct Processes {
 
 impl Processes {
     fn process(&mut self, metadata: &mut Metadata) -> (Arc<Resource>, Arc<str>) {
-        let mut text = |text: Option<String>| cut(&text.unwrap_or_default(), NAME_BYTES_MAX).to_owned();
+        let text = |text: Option<String>| cut(&text.unwrap_or_default(), NAME_BYTES_MAX).to_owned();
         let instance = match (metadata.instance_id.take(), metadata.process_id) {
             (Some(instance), _) if !instance.is_empty() => text(Some(instance)),
             (_, Some(process)) => format!("process-{process}"),
