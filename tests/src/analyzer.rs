@@ -157,6 +157,19 @@ impl Analyzer {
         traces
     }
 
+    /// All traces, once each of them is as wanted.
+    pub async fn traces_when(&self, wanted: impl Fn(&TraceView) -> bool) -> Vec<TraceView> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let traces = self.traces().await;
+            if traces.iter().all(&wanted) {
+                return traces;
+            }
+            assert!(Instant::now() < until, "not as wanted after {PATIENCE:?}: {traces:?}");
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
     /// The only trace.
     pub async fn only_trace(&self) -> TraceView {
         let mut traces = self.traces().await;

@@ -2,7 +2,7 @@
 //! own log.
 
 use std::collections::{HashMap, HashSet};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use raceway_analyzer::api::types::{Certainty, LinkCounts, SpanKind, SpanView, TraceList, TraceView};
 use tokio::task::JoinSet;
@@ -14,6 +14,8 @@ use crate::client::{Client, ClientError};
 
 /// Rows asked for at once: the most that the API gives.
 const PAGE: usize = 1_000;
+/// How much sooner than its services' first line a trace may have begun: a busy machine's hiccup, many times over.
+const SLACK: Duration = Duration::from_secs(60);
 /// Traces read at once: enough to keep the analyzer busy, few enough to keep it responsive for the page.
 const AT_ONCE: usize = 8;
 
@@ -38,7 +40,8 @@ pub(super) struct Audit {
 
 /// Reads back every trace since `began`.
 pub(super) async fn audit(client: &Client, truth: &Truth, began: SystemTime) -> Result<Audit, Failure> {
-    let since = truth.since().map_or(began, |oldest| oldest.max(began));
+    // A trace begins before its services write about it; traces of orders that are forgotten count for nothing.
+    let since = truth.forgotten_before().map_or(began, |oldest| oldest - SLACK);
     let since_ms = since.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
     let mut audit = Audit::default();
     let mut missing: HashSet<Expected> = truth.expected().collect();

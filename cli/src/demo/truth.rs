@@ -77,9 +77,9 @@ impl Truth {
         }
     }
 
-    /// When the oldest order that is remembered began.
-    pub(crate) fn since(&self) -> Option<SystemTime> {
-        self.orders.first_key_value().map(|(_, chronicle)| chronicle.began)
+    /// When the oldest order that is remembered was first heard of, if older ones have been forgotten.
+    pub(crate) fn forgotten_before(&self) -> Option<SystemTime> {
+        self.orders.first_key_value().map(|(_, chronicle)| chronicle.began).filter(|_| self.forgot)
     }
 
     /// Whether all orders are remembered.

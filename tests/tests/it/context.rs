@@ -20,7 +20,8 @@ async fn an_incoming_trace_is_joined() {
 
     let trace = stack.analyzer().trace(TRACE).await;
     let span = trace.span("orders", SpanKind::Server);
-    assert_eq!(span.parent_span_id.as_deref(), Some(PARENT));
+    assert_eq!(span.parent_span_id.as_deref(), Some(PARENT), "{span:?}");
+    assert!(span.orphan, "its parent reports elsewhere");
     let seen = stack.app("orders").only_seen();
     assert_eq!(seen.header("traceparent"), Some(format!("00-{TRACE}-{}-01", span.span_id)));
     let state = seen.header("tracestate").expect("it is passed on");

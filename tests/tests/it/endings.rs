@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use raceway_analyzer::api::types::SpanKind;
+use raceway_analyzer::api::types::{SpanKind, TraceView};
 use raceway_tests::analyzer::TraceExt;
 use raceway_tests::app::Behaviour;
 use raceway_tests::{PATIENCE, Stack};
@@ -10,8 +10,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
-#[tokio::test]
-async fn a_caller_that_hangs_up_leaves_its_spans() {
+/// Sends a request through two services, lets go of it when it has arrived at the last, and returns its trace.
+async fn let_go_of(how: impl FnOnce(TcpStream)) -> TraceView {
     let slow = Behaviour { own: PATIENCE * 2, ..Behaviour::default() };
     let stack = Stack::of(["frontend -> api"]).behave("api", slow).start().await;
     let mut caller = TcpStream::connect(stack.door()).await.expect("it listens");
@@ -21,21 +21,34 @@ async fn a_caller_that_hangs_up_leaves_its_spans() {
         assert!(Instant::now() < until, "the request never arrived");
         sleep(Duration::from_millis(5)).await;
     }
-    drop(caller);
+    how(caller);
 
     stack.settle().await;
     let trace = stack.analyzer().only_trace().await;
+    stack.stop().await;
     assert_eq!(
         trace.family(),
         ["api server < frontend client", "frontend client < frontend server", "frontend server < -"]
     );
     for span in &trace.spans {
-        assert!(span.error, "abandoned is not fine: {span:?}");
+        assert!(span.error, "let go of is not fine: {span:?}");
         assert!(span.attributes.contains_key("error.type"), "it says how it ended: {span:?}");
-        assert!(!span.attributes.contains_key("http.response.status_code"), "there was no answer: {span:?}");
         assert!(span.duration_ms < 1e3 * PATIENCE.as_secs_f64(), "it ended when the caller went: {span:?}");
     }
-    stack.stop().await;
+    trace
+}
+
+#[tokio::test]
+async fn a_caller_that_closes_leaves_its_spans() {
+    let_go_of(drop).await;
+}
+
+#[tokio::test]
+async fn a_caller_that_resets_leaves_its_spans_and_gets_no_answer() {
+    let reset = |caller: TcpStream| caller.set_zero_linger().expect("an open socket");
+    let trace = let_go_of(reset).await;
+    let entry = trace.span("frontend", SpanKind::Server);
+    assert!(!entry.attributes.contains_key("http.response.status_code"), "nobody was there to be answered: {entry:?}");
 }
 
 #[tokio::test]

@@ -131,7 +131,9 @@ async fn beside_a_good_traceparent_nothing_else_can_do_harm() {
     }
     stack.settle().await;
     let trace = stack.analyzer().only_trace().await;
-    assert!(trace.spans.iter().all(|span| span.parent_span_id.as_deref() == Some(PARENT)));
+    for span in &trace.spans {
+        assert_eq!(span.parent_span_id.as_deref(), Some(PARENT), "{span:?}");
+    }
     stack.stop().await;
 }
 
