@@ -129,6 +129,10 @@ impl Projection {
 
     /// Takes the larger value of every service.
     pub fn merge_max(&mut self, other: &Self) {
+        if self.is_empty() {
+            self.entries.clone_from(&other.entries);
+            return;
+        }
         for (service, value) in &other.entries {
             self.raise(service, *value, || Some(service.clone()));
         }

@@ -141,6 +141,28 @@ impl VectorClock {
         clock
     }
 
+    /// The clock of some entries whose values are in the range, but which may repeat and be too many.
+    fn from_entries(mut entries: Vec<(Component, u64)>) -> Self {
+        if repeats(&entries) {
+            let mut largest = HashMap::new();
+            for (component, value) in &entries {
+                let known = largest.entry(component.clone()).or_insert(*value);
+                *known = (*known).max(*value);
+            }
+            // Each stands where it came first.
+            entries.retain_mut(|(component, value)| match largest.remove(component) {
+                Some(max) => {
+                    *value = max;
+                    true
+                }
+                None => false,
+            });
+        }
+        let mut clock = Self { entries, elided: 0 };
+        clock.shrink();
+        clock
+    }
+
     /// The bare entries.
     pub(crate) fn into_entries(self) -> Vec<(Component, u64)> {
         self.entries
@@ -212,7 +234,7 @@ impl VectorClock {
             }
             Some(())
         })?;
-        let mut clock: Self = entries.into_iter().collect();
+        let mut clock = Self::from_entries(entries);
         clock.more_elided(elided);
         Some(clock)
     }
@@ -243,25 +265,7 @@ fn entry(reader: &mut Reader<'_>) -> Option<Option<(Component, u64)>> {
 /// last are kept.
 impl FromIterator<(Component, u64)> for VectorClock {
     fn from_iter<T: IntoIterator<Item = (Component, u64)>>(entries: T) -> Self {
-        let mut entries: Vec<_> = entries.into_iter().filter(|(_, value)| (1..=VALUE_MAX).contains(value)).collect();
-        if repeats(&entries) {
-            let mut largest = HashMap::new();
-            for (component, value) in &entries {
-                let known = largest.entry(component.clone()).or_insert(*value);
-                *known = (*known).max(*value);
-            }
-            // Each stands where it came first.
-            entries.retain_mut(|(component, value)| match largest.remove(component) {
-                Some(max) => {
-                    *value = max;
-                    true
-                }
-                None => false,
-            });
-        }
-        let mut clock = Self { entries, elided: 0 };
-        clock.shrink();
-        clock
+        Self::from_entries(entries.into_iter().filter(|(_, value)| (1..=VALUE_MAX).contains(value)).collect())
     }
 }
 
