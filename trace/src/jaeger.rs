@@ -10,8 +10,9 @@ pub const NAME: &str = "uber-trace-id";
 ///
 /// ```text
 /// 4bf92f3577b34da6a3ce929d0e0e4736:f067aa0ba902b7:0:1
-/// └trace id, ≤ 32 hex               └span id       └ └flags, one byte in hex
-/// ```                                               parent, 0 for none
+/// └trace id, ≤ 32 hex              └span id       │ └flags, one byte in hex
+///                                                 └parent, 0 for none
+/// ```
 ///
 /// Leading zeros may be missing, and the colons may come as `%3A`. From Jaeger's "client libraries" page.
 /// Errors: see [`InvalidUberTraceId`].

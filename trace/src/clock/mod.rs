@@ -2,7 +2,7 @@
 //!
 //! One counter per instance would order two requests that merely met in the same process; measured on simulated
 //! systems that invents nearly half of all orders across traces. A strand's component is never used twice, so an order
-//! read from the clocks always stands for a path of messages. Read [`strand`] next for the rules by which clocks
+//! read from the clocks always stands for a path of messages. Read [`Strand`] next for the rules by which clocks
 //! advance, then [`crate::order`] for how they are compared.
 
 mod component;
