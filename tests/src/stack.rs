@@ -237,7 +237,12 @@ impl Stack {
 
     /// Where requests come in.
     pub fn door(&self) -> SocketAddr {
-        self.service(&self.entry).door
+        self.door_of(&self.entry)
+    }
+
+    /// Where the callers of a service come in.
+    pub fn door_of(&self, service: &str) -> SocketAddr {
+        self.service(service).door
     }
 
     /// The analyzer.

@@ -8,6 +8,7 @@ mod context;
 mod critical_path;
 mod demo;
 mod endings;
+mod forward_proxy;
 mod in_a_row;
 mod malformed;
 mod opentelemetry;
