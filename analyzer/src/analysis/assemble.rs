@@ -126,11 +126,7 @@ impl<'a> Index<'a> {
         }
         let Some(id) = span.parent.filter(|&id| id != span.span_id) else { return Parent::Root };
         let fits = |other: &Facts| {
-            if span.answers() {
-                (other.calls(), false)
-            } else {
-                (other.service.is(&span.service), other.answers())
-            }
+            if span.answers() { (other.calls(), false) } else { (other.service.is(&span.service), other.answers()) }
         };
         // `max_by_key` keeps the last of equals; the first that came is meant.
         let named = self.with_id(id).collect::<Vec<_>>().into_iter().rev().max_by_key(|(_, other)| fits(other));
@@ -154,8 +150,7 @@ fn mend_siblings(spans: &[Facts], parents: &mut [Parent]) {
         let of_caller = elder.service.name == *service && agree(instance.as_ref(), elder.instance.as_ref());
         (same_caller && !of_caller).then_some(before)
     };
-    let mut elder: Vec<Option<usize>> =
-        parents.iter().enumerate().map(|(at, &parent)| sibling(at, parent)).collect();
+    let mut elder: Vec<Option<usize>> = parents.iter().enumerate().map(|(at, &parent)| sibling(at, parent)).collect();
     let mut chain = Vec::new();
     for start in 0..parents.len() {
         let mut at = start;
@@ -164,7 +159,8 @@ fn mend_siblings(spans: &[Facts], parents: &mut [Parent]) {
             chain.push(at);
             at = next;
         }
-        let parent = if chain.contains(&at) { Parent::Missing } else { parents.get(at).copied().unwrap_or(Parent::Root) };
+        let parent =
+            if chain.contains(&at) { Parent::Missing } else { parents.get(at).copied().unwrap_or(Parent::Root) };
         for mended in chain.drain(..) {
             if let Some(slot) = parents.get_mut(mended) {
                 *slot = parent;
@@ -297,7 +293,11 @@ impl<'a> Caller<'a> {
                 match first {
                     // Sent again on the way, by something without a sidecar: one call all the same.
                     Some(first) if below.answer == Some(at) || first.service.is(&span.service) => {
-                        if below.call { Received::From(caller.service.clone()) } else { Received::Counted }
+                        if below.call {
+                            Received::From(caller.service.clone())
+                        } else {
+                            Received::Counted
+                        }
                     }
                     _ => Received::From(caller.service.clone()),
                 }

@@ -1,7 +1,7 @@
 //! What the graph needs to know of a span, read from its attributes once.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use raceway_analyzer_client::{Kind, Reported, Resource, SCOPE, Status, Value};
@@ -141,6 +141,42 @@ impl Words {
     }
 }
 
+/// Reads spans, and each process that reports them once.
+#[derive(Debug, Default)]
+pub(crate) struct Processes {
+    /// The resources are held, so that no other can come to lie at their address.
+    known: HashMap<*const Resource, (Arc<Resource>, Process)>,
+    words: Words,
+}
+
+/// Who reports.
+#[derive(Clone, Debug)]
+pub(crate) struct Process {
+    pub(crate) service: Arc<Identity>,
+    pub(crate) instance: Option<Arc<str>>,
+    pub(crate) version: Option<Arc<str>>,
+}
+
+impl Process {
+    pub(crate) fn of(resource: &Resource, words: &mut Words) -> Self {
+        Self {
+            service: Arc::new(Identity::of(resource)),
+            instance: resource.service_instance().map(|name| words.word(name)),
+            version: resource.service_version().map(|name| words.word(name)),
+        }
+    }
+}
+
+impl Processes {
+    pub(crate) fn facts(&mut self, reported: &Reported) -> Facts {
+        let Self { known, words } = self;
+        let (_, process) = known
+            .entry(Arc::as_ptr(&reported.resource))
+            .or_insert_with(|| (reported.resource.clone(), Process::of(&reported.resource, words)));
+        Facts::of(reported, process.service.clone(), process.instance.clone(), words)
+    }
+}
+
 impl Facts {
     /// Reads a span. `service` and `instance` are its resource's, so that spans of one process share them.
     pub(crate) fn of(
@@ -164,7 +200,9 @@ impl Facts {
             first_byte_ns: read.first_byte_ns,
             error: matches!(span.status, Status::Error(_)),
             stand_in: read.stand_in.and_then(|text| SpanId::from_hex(text.as_bytes())),
-            caller: read.caller_service.map(|name| (words.word(name), read.caller_instance.map(|name| words.word(name)))),
+            caller: read
+                .caller_service
+                .map(|name| (words.word(name), read.caller_instance.map(|name| words.word(name)))),
             peer: read.peer().map(|name| words.word(name)),
             host: read.address.or(read.peer_address).map(|host| words.word(without_port(host))),
             medium: read.medium(span.kind),

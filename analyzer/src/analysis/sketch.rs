@@ -55,7 +55,7 @@ impl Sketch {
                 (Some((bin, _)), None) | (None, Some((bin, _))) => *bin,
                 (Some((a, _)), Some((b, _))) => *a.min(b),
             };
-            let mut take = |bins: &mut std::iter::Peekable<std::slice::Iter<'_, (u16, u32)>>| {
+            let take = |bins: &mut std::iter::Peekable<std::slice::Iter<'_, (u16, u32)>>| {
                 bins.next_if(|(own, _)| *own == bin).map_or(0, |(_, count)| *count)
             };
             merged.push((bin, take(&mut ours).saturating_add(take(&mut theirs))));
@@ -63,11 +63,6 @@ impl Sketch {
         self.bins = merged;
         self.count += other.count;
         self.sum_ns += other.sum_ns;
-    }
-
-    /// How many were counted.
-    pub(crate) const fn count(&self) -> u64 {
-        self.count
     }
 
     /// The duration in ms that the share `q` (0 to 1) of all lie at or below; `None` while there is none.
@@ -136,6 +131,6 @@ mod tests {
     fn an_empty_sketch_says_nothing() {
         let mut sketch = Sketch::default();
         sketch.remove(7);
-        assert_eq!((sketch.quantile_ms(0.5), sketch.mean_ms(), sketch.count()), (None, 0.0, 0));
+        assert_eq!((sketch.quantile_ms(0.5), sketch.mean_ms()), (None, 0.0));
     }
 }

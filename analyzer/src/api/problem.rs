@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::types::Envelope;
@@ -19,27 +19,22 @@ pub(super) enum Problem {
     #[error("{0}")]
     NotFound(String),
     /// The route exists, but not for this method.
-    #[error("{0} is not allowed here; allowed: {1}")]
-    NotAllowed(axum::http::Method, &'static str),
+    #[error("{0} is not allowed here")]
+    NotAllowed(Method),
     /// The store did not answer.
     #[error("{0}")]
     Store(#[from] StoreError),
-    /// The trace is too large to be worked on.
-    #[error("{0}")]
-    TooLarge(String),
     /// The work was given up; only a stop or a mistake of ours does that.
     #[error("the analyzer gave up on this request; its log says why")]
     GivenUp,
 }
 
 impl Problem {
-    /// What a handler returns: all that can fail.
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
-            Self::NotAllowed(..) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::TooLarge(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Store(StoreError::Overloaded { .. }) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(StoreError::Full(_)) => StatusCode::INSUFFICIENT_STORAGE,
             Self::Store(StoreError::Failed(_)) | Self::GivenUp => StatusCode::INTERNAL_SERVER_ERROR,
@@ -66,11 +61,13 @@ impl IntoResponse for Problem {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Self::NotAllowed(_, allowed) = self {
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
-        }
         response
     }
+}
+
+/// Answers a method that a route does not have.
+pub(super) async fn not_allowed(method: Method) -> Problem {
+    Problem::NotAllowed(method)
 }
 
 /// An answer in its envelope.

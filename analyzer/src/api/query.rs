@@ -45,7 +45,8 @@ pub(super) struct Page {
     pub(super) cursor: Option<String>,
 }
 
-/// A time window. Without one: all that the live graph holds (seven days).
+/// A time window. Without one: all that is known. Windows are rounded to minutes, those that reach back more than two
+/// hours to hours.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(default, deny_unknown_fields)]
@@ -69,6 +70,10 @@ pub(super) struct EdgeFilter {
     pub(super) from: Option<String>,
     /// Only edges to this service.
     pub(super) to: Option<String>,
+    /// Only edges from or to services of this `deployment.environment.name`.
+    pub(super) environment: Option<String>,
+    /// Only edges from or to services of this `service.namespace`.
+    pub(super) namespace: Option<String>,
     /// The last so many minutes.
     pub(super) time_window_minutes: Option<u64>,
     /// From this time on: RFC 3339, or a number since 1970 in s, ms, µs or ns.

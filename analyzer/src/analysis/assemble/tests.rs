@@ -203,7 +203,11 @@ fn tree(text: &str) -> Vec<String> {
 #[test]
 fn parents_are_mended() {
     let table: &[(&str, &str, &[&str])] = &[
-        ("a made-up id stands for the request that it was made for", "a server 1 0-9 app=7\n a client 2<7 1-8", &["1<-", "2<1"]),
+        (
+            "a made-up id stands for the request that it was made for",
+            "a server 1 0-9 app=7\n a client 2<7 1-8",
+            &["1<-", "2<1"],
+        ),
         (
             "unless somebody reported it",
             "a server 1 0-9 app=7\n a internal 7<1 0-9 sdk\n a client 2<7 1-8",

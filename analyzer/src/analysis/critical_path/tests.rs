@@ -132,14 +132,30 @@ fn the_network_is_the_callers_time() {
 #[test]
 fn sections_of_odd_trees() {
     let table: &[(&str, &str, &[&str])] = &[
-        ("a child that ends where another begins", "a server 1 0-10\n b server 2<1 0-5\n c server 3<1 5-10", &["b 5", "c 5"]),
+        (
+            "a child that ends where another begins",
+            "a server 1 0-10\n b server 2<1 0-5\n c server 3<1 5-10",
+            &["b 5", "c 5"],
+        ),
         ("a child that outlives its parent is cut", "a server 1 0-10\n b server 2<1 5-30", &["a 5", "b 5"]),
-        ("one that ended in time goes before one that was cut", "a server 1 0-10\n b server 2<1 8-30\n c server 3<1 2-10", &["a 2", "c 8"]),
+        (
+            "one that ended in time goes before one that was cut",
+            "a server 1 0-10\n b server 2<1 8-30\n c server 3<1 2-10",
+            &["a 2", "c 8"],
+        ),
         ("a child that began too early is cut", "a server 1 10-20\n b server 2<1 0-15", &["b 5", "a 5"]),
         ("a child elsewhere in time is left out", "a server 1 10-20\n b server 2<1 30-40", &["a 10"]),
-        ("a grandchild is cut to what is left of its parent", "a server 1 0-10\n b server 2<1 5-30\n c server 3<2 7-30", &["a 5", "b 2", "c 3"]),
+        (
+            "a grandchild is cut to what is left of its parent",
+            "a server 1 0-10\n b server 2<1 5-30\n c server 3<2 7-30",
+            &["a 5", "b 2", "c 3"],
+        ),
         ("nobody waits for a consumer", "a server 1 0-10\n a producer 2<1 2-3\n b consumer 3<2 2-9", &["a 10"]),
-        ("overlapping children: the last to end, then what ended before it began", "a server 1 0-10\n b server 2<1 0-6\n c server 3<1 4-10\n d server 4<1 1-3", &["a 2", "d 2", "c 6"]),
+        (
+            "overlapping children: the last to end, then what ended before it began",
+            "a server 1 0-10\n b server 2<1 0-6\n c server 3<1 4-10\n d server 4<1 1-3",
+            &["a 2", "d 2", "c 6"],
+        ),
         ("a span of no length", "a server 1 0-0", &[]),
     ];
     for (what, spans, steps) in table {
@@ -186,7 +202,12 @@ fn a_long_chain_and_a_wide_fan_are_no_trouble() {
         .collect();
     assert_eq!(Tree::new(&chain, 0).sections().len(), 199_999);
     let fan: Vec<Timed> = (0..100_000)
-        .map(|at: i64| Timed { start: at, end: if at == 0 { 200_000 } else { at + 1 }, parent: (at > 0).then_some(0), awaited: true })
+        .map(|at: i64| Timed {
+            start: at,
+            end: if at == 0 { 200_000 } else { at + 1 },
+            parent: (at > 0).then_some(0),
+            awaited: true,
+        })
         .collect();
     let tree = Tree::new(&fan, 0);
     assert_eq!(tree.sections().len(), 100_001);

@@ -3,23 +3,24 @@
 mod cell;
 mod open;
 mod snapshot;
-mod timeline;
 #[cfg(test)]
 mod tests;
+mod timeline;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use raceway_analyzer_client::{Reported, Resource};
 
-use super::facts::{Facts, Identity, Words};
+use super::facts::{Facts, Identity, Process, Words};
 use super::skew::Skew;
 use crate::ingest::{EdgeCounter, EdgeKey as CounterName};
-use cell::{Cell, CounterKey, EdgeKey};
+use cell::{Cell, CounterKey};
 use open::{Change, Joined, OpenTraces, Under};
 use timeline::Timeline;
 
-pub(crate) use snapshot::{Snapshot, Window};
+pub(crate) use cell::{Cell as CallCell, ServiceCell};
+pub(crate) use snapshot::{EdgeRow, Snapshot, Window};
 
 /// Counting processes remembered, to tell what is new in their running totals.
 const COUNTERS_MAX: usize = 20_000;
@@ -52,6 +53,11 @@ struct Inner {
     overflow: Overflow,
 }
 
+/// Adds what one cell counted to another.
+pub(crate) fn merge(into: &mut CallCell, other: &CallCell) {
+    cell::Keyed::merge(into, other);
+}
+
 /// What did not fit.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Overflow {
@@ -77,13 +83,6 @@ pub(crate) struct GraphTotals {
     pub(crate) overflow: Overflow,
 }
 
-/// Who reported, worked out once per process and batch.
-struct Process {
-    service: Arc<Identity>,
-    instance: Option<Arc<str>>,
-    version: Option<Arc<str>>,
-}
-
 impl Graph {
     /// An empty graph that reads the time from `now`.
     pub(crate) fn new(now: fn() -> u64) -> Self {
@@ -101,8 +100,7 @@ impl Graph {
             let process = processes
                 .entry(Arc::as_ptr(&reported.resource))
                 .or_insert_with(|| Process::of(&reported.resource, &mut inner.words));
-            let facts =
-                Facts::of(reported, process.service.clone(), process.instance.clone(), &mut inner.words);
+            let facts = Facts::of(reported, process.service.clone(), process.instance.clone(), &mut inner.words);
             inner.count(reported.span.trace_id, facts, process, now_ns);
             traces.insert(reported.span.trace_id);
         }
@@ -159,16 +157,6 @@ impl Graph {
     }
 }
 
-impl Process {
-    fn of(resource: &Resource, words: &mut Words) -> Self {
-        Self {
-            service: Arc::new(Identity::of(resource)),
-            instance: resource.service_instance().map(|name| words.word(name)),
-            version: resource.service_version().map(|name| words.word(name)),
-        }
-    }
-}
-
 impl Inner {
     fn count(&mut self, trace: raceway_trace::TraceId, facts: Facts, process: &Process, now_ns: u64) {
         let (events, time_ns) = (facts.events(), facts.end_ns.min(now_ns));
@@ -200,9 +188,8 @@ impl Inner {
         let Self { timeline, open, skew, aliases, overflow, .. } = self;
         let change = |change: Change| match change {
             Change::Add(under, sample) => {
-                let added = timeline.change(sample.time_ns, |bucket, room| {
-                    cell(bucket, &under, room).map(|cell| cell.add(&sample))
-                });
+                let added = timeline
+                    .change(sample.time_ns, |bucket, room| cell(bucket, &under, room).map(|cell| cell.add(&sample)));
                 overflow.edges += u64::from(added.is_none());
                 added.is_some()
             }

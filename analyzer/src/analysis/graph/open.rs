@@ -204,11 +204,7 @@ impl Open {
     }
 }
 
-fn put_right(
-    was: &mut Option<(Under, Sample)>,
-    is: Option<(Under, Sample)>,
-    change: &mut impl FnMut(Change) -> bool,
-) {
+fn put_right(was: &mut Option<(Under, Sample)>, is: Option<(Under, Sample)>, change: &mut impl FnMut(Change) -> bool) {
     if *was == is {
         return;
     }

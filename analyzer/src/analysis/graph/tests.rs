@@ -72,7 +72,9 @@ fn any_order_of_arrival_gives_the_same_numbers() {
 #[test]
 fn a_sidecar_and_an_sdk_that_says_less_are_one_service() {
     let graph = Graph::new(now);
-    graph.observe(&spans("a client 2 1-98 ns=shop env=live\n b server 3<2 2-97 ns=shop env=live\n b server 4<3 3-96 sdk"));
+    graph.observe(&spans(
+        "a client 2 1-98 ns=shop env=live\n b server 3<2 2-97 ns=shop env=live\n b server 4<3 3-96 sdk",
+    ));
     graph.observe(&spans("a client 12 1-98 peer=b ns=shop env=live"));
     assert_eq!(whole(&graph), ["a -> b: 2"]);
     assert_eq!(graph.snapshot(Window::default()).services.len(), 2);

@@ -38,9 +38,8 @@ impl Graph {
     fn new(spans: &[Facts], assembled: &Assembled, orders: &Orders, certain: bool) -> Self {
         let events = spans.len() * MOMENTS;
         let mut graph = Self { after: vec![Vec::new(); events], before: vec![0; events] };
-        let doubtful = |at: usize| {
-            certain && orders.ticks.get(at).and_then(Option::as_ref).is_some_and(|ticks| ticks.likely)
-        };
+        let doubtful =
+            |at: usize| certain && orders.ticks.get(at).and_then(Option::as_ref).is_some_and(|ticks| ticks.likely);
         for at in 0..spans.len() {
             graph.edge(event(at, Moment::Start), event(at, Moment::Head));
             graph.edge(event(at, Moment::Head), event(at, Moment::End));

@@ -127,11 +127,7 @@ impl Orders {
 }
 
 /// Where each strand came from, and whether that is only likely.
-fn origins(
-    facts: &[Facts],
-    assembled: &Assembled,
-    ticks: &[Option<Ticks>],
-) -> HashMap<Component, (Origin, bool)> {
+fn origins(facts: &[Facts], assembled: &Assembled, ticks: &[Option<Ticks>]) -> HashMap<Component, (Origin, bool)> {
     let at = |place: usize| Some((facts.get(place)?, ticks.get(place)?.as_ref()?));
     let mut origins = HashMap::new();
     for (place, parent) in assembled.parents.iter().enumerate() {

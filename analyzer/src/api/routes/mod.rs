@@ -1,6 +1,7 @@
 //! The handlers, one file per family of routes.
 
 pub(super) mod distributed;
+pub(super) mod metrics;
 pub(super) mod performance;
 pub(super) mod services;
 pub(super) mod status;

@@ -1,21 +1,41 @@
 //! How fast everything is.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 
 use crate::api::App;
-use crate::api::problem::{Answer, Problem};
-use crate::api::query::*;
+use crate::api::extract::Params;
+use crate::api::problem::{Answer, Problem, found};
+use crate::api::query::{Limit, Window};
+use crate::api::shown;
 use crate::api::types::*;
+use crate::store::TraceQuery;
+
+/// Traces looked at where nobody says how many.
+const TRACES: u64 = 50;
+/// And at most.
+const TRACES_MAX: u64 = 1000;
 
 /// How fast everything is
 #[utoipa::path(
     get,
     path = "/api/performance/metrics",
     params(Limit),
-    responses((status = 200, description = "How fast everything is", body = Envelope<PerformanceMetrics>), (status = 400, description = "A parameter makes no sense; the text says which", body = Failure)),
+    responses(
+        (status = 200, description = "How fast everything is", body = Envelope<PerformanceMetrics>),
+        (status = 400, description = "A parameter makes no sense; the text says which", body = Failure)
+    ),
     tag = "performance"
 )]
-pub(in crate::api) async fn metrics(State(app): State<App>, Query(limit): Query<Limit>) -> Answer<PerformanceMetrics> {
-    let _ = app;
-    Err(Problem::GivenUp)
+pub(in crate::api) async fn metrics(
+    State(app): State<App>,
+    Params(limit): Params<Limit>,
+) -> Answer<PerformanceMetrics> {
+    let limit = limit.limit.unwrap_or(TRACES);
+    if !(1..=TRACES_MAX).contains(&limit) {
+        return Err(Problem::BadRequest(format!("limit must be 1 to {TRACES_MAX}")));
+    }
+    let query = TraceQuery { limit: usize::try_from(limit).unwrap_or(usize::MAX), ..TraceQuery::default() };
+    let page = app.blocking(move |app| Ok(app.parts.store.traces(&query)?)).await?;
+    let snapshot = app.snapshot(&Window::default()).await?;
+    found(shown::performance(&page.rows, &snapshot))
 }

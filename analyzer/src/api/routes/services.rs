@@ -1,23 +1,30 @@
 //! Services: the list, their health, their traces, their neighbours.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 
+use super::traces::PageWanted;
 use crate::api::App;
-use crate::api::problem::{Answer, Problem};
-use crate::api::query::*;
+use crate::api::extract::{Name, Params};
+use crate::api::problem::{Answer, Problem, found};
+use crate::api::query::{Page, Window};
+use crate::api::shown;
 use crate::api::types::*;
+use crate::store::TraceQuery;
 
 /// Services, by name
 #[utoipa::path(
     get,
     path = "/api/services",
     params(Window),
-    responses((status = 200, description = "Services, by name", body = Envelope<ServiceList>), (status = 400, description = "A parameter makes no sense; the text says which", body = Failure)),
+    responses(
+        (status = 200, description = "Services, by name", body = Envelope<ServiceList>),
+        (status = 400, description = "A parameter makes no sense; the text says which", body = Failure)
+    ),
     tag = "services"
 )]
-pub(in crate::api) async fn list(State(app): State<App>, Query(window): Query<Window>) -> Answer<ServiceList> {
-    let _ = app;
-    Err(Problem::GivenUp)
+pub(in crate::api) async fn list(State(app): State<App>, Params(window): Params<Window>) -> Answer<ServiceList> {
+    let snapshot = app.snapshot(&window).await?;
+    found(shown::service_list(&snapshot))
 }
 
 /// The health of every service, the worst first
@@ -25,12 +32,18 @@ pub(in crate::api) async fn list(State(app): State<App>, Query(window): Query<Wi
     get,
     path = "/api/services/health",
     params(Window),
-    responses((status = 200, description = "The health of every service, the worst first", body = Envelope<Vec<ServiceHealth>>), (status = 400, description = "A parameter makes no sense; the text says which", body = Failure)),
+    responses(
+        (status = 200, description = "The health of every service, the worst first", body = Envelope<Vec<ServiceHealth>>),
+        (status = 400, description = "A parameter makes no sense; the text says which", body = Failure)
+    ),
     tag = "services"
 )]
-pub(in crate::api) async fn health(State(app): State<App>, Query(window): Query<Window>) -> Answer<Vec<ServiceHealth>> {
-    let _ = app;
-    Err(Problem::GivenUp)
+pub(in crate::api) async fn health(
+    State(app): State<App>,
+    Params(window): Params<Window>,
+) -> Answer<Vec<ServiceHealth>> {
+    let snapshot = app.snapshot(&window).await?;
+    found(shown::health(&snapshot, app.now_ns()))
 }
 
 /// Traces in which a service took part, newest first
@@ -38,16 +51,28 @@ pub(in crate::api) async fn health(State(app): State<App>, Query(window): Query<
     get,
     path = "/api/services/{name}/traces",
     params(("name" = String, Path, description = "A service"), Page),
-    responses((status = 200, description = "Traces in which a service took part, newest first", body = Envelope<ServiceTraceList>), (status = 400, description = "A parameter makes no sense; the text says which", body = Failure), (status = 404, description = "Nothing has that name", body = Failure)),
+    responses(
+        (status = 200, description = "Traces in which a service took part, newest first", body = Envelope<ServiceTraceList>),
+        (status = 400, description = "A parameter makes no sense; the text says which", body = Failure),
+        (status = 404, description = "There is no such service", body = Failure)
+    ),
     tag = "services"
 )]
 pub(in crate::api) async fn traces(
     State(app): State<App>,
-    Path(name): Path<String>,
-    Query(page): Query<Page>,
+    Name(name): Name,
+    Params(page): Params<Page>,
 ) -> Answer<ServiceTraceList> {
-    let _ = app;
-    Err(Problem::GivenUp)
+    let wanted = PageWanted::read(page.page, page.page_size, page.cursor.as_deref())?;
+    let query = wanted.query(TraceQuery { service: Some(name.clone()), ..TraceQuery::default() });
+    let rows = app.blocking(move |app| Ok(app.parts.store.traces(&query)?)).await?;
+    if rows.total == 0 && rows.rows.is_empty() {
+        let snapshot = app.snapshot(&Window::default()).await?;
+        if shown::dependencies_of(&snapshot, &name).is_none() {
+            return Err(no_service(&name));
+        }
+    }
+    found(ServiceTraceList { service_name: name, list: wanted.shown(&rows) })
 }
 
 /// Who a service calls, and who calls it
@@ -55,14 +80,22 @@ pub(in crate::api) async fn traces(
     get,
     path = "/api/services/{name}/dependencies",
     params(("name" = String, Path, description = "A service"), Window),
-    responses((status = 200, description = "Who a service calls, and who calls it", body = Envelope<ServiceDependencies>), (status = 400, description = "A parameter makes no sense; the text says which", body = Failure), (status = 404, description = "Nothing has that name", body = Failure)),
+    responses(
+        (status = 200, description = "Who a service calls, and who calls it", body = Envelope<ServiceDependencies>),
+        (status = 400, description = "A parameter makes no sense; the text says which", body = Failure),
+        (status = 404, description = "There is no such service in the window", body = Failure)
+    ),
     tag = "services"
 )]
 pub(in crate::api) async fn dependencies(
     State(app): State<App>,
-    Path(name): Path<String>,
-    Query(window): Query<Window>,
+    Name(name): Name,
+    Params(window): Params<Window>,
 ) -> Answer<ServiceDependencies> {
-    let _ = app;
-    Err(Problem::GivenUp)
+    let snapshot = app.snapshot(&window).await?;
+    found(shown::dependencies_of(&snapshot, &name).ok_or_else(|| no_service(&name))?)
+}
+
+fn no_service(name: &str) -> Problem {
+    Problem::NotFound(format!("there is no service `{name}`; /api/services lists those there are"))
 }

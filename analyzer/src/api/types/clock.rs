@@ -8,9 +8,13 @@ use utoipa::ToSchema;
 pub struct SpanClock {
     /// The strand it belongs to, `service#instance~k`.
     pub strand: String,
+    /// The strand's own tick when the span began.
+    pub start_tick: u64,
+    /// The strand's own tick when it was over.
+    pub end_tick: u64,
     /// At its start, as the sidecars reported it (over certain and likely links).
     pub start: Vec<(String, u64)>,
-    /// At its end, as the sidecars reported it.
+    /// When the head of the answer came or went, as the sidecars reported it.
     pub end: Vec<(String, u64)>,
     /// At its start, over the certain links alone: what definite statements rest on.
     pub definite_start: Vec<(String, u64)>,
@@ -45,10 +49,12 @@ pub struct ClockPair {
     pub a: String,
     /// The callee's instance, `service#instance`.
     pub b: String,
-    /// At least this far ahead.
-    pub theta_min_ms: f64,
-    /// At most this far ahead.
-    pub theta_max_ms: f64,
+    /// At least this far ahead; `null` while nothing says so.
+    #[schema(required)]
+    pub theta_min_ms: Option<f64>,
+    /// At most this far ahead; `null` while nothing says so.
+    #[schema(required)]
+    pub theta_max_ms: Option<f64>,
     /// Calls it was worked out from.
     pub samples: u64,
     /// Whether the clocks cannot both be right: 0 lies outside.

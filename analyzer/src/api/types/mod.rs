@@ -74,7 +74,7 @@ pub struct Status {
 pub struct Warmup {
     /// Where it stands.
     pub phase: WarmupPhase,
-    /// Whether it is over and went well.
+    /// Whether it is over: the numbers are whole.
     pub ready: bool,
     /// Spans kept when it started.
     pub total_spans: u64,
@@ -83,27 +83,16 @@ pub struct Warmup {
     /// When it started, RFC 3339.
     #[schema(required)]
     pub started_at: Option<String>,
-    /// When it was over, RFC 3339.
-    #[schema(required)]
-    pub completed_at: Option<String>,
-    /// Why it failed.
-    #[schema(required)]
-    pub last_error: Option<String>,
 }
 
 /// Where the rebuilding stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WarmupPhase {
-    /// Not begun.
-    #[default]
-    Idle,
     /// Reading back.
     Replaying,
-    /// Over; the numbers are whole.
+    /// Over.
     Completed,
-    /// The store could not be read; the numbers start where the analyzer did.
-    Failed,
 }
 
 /// What did not fit into the bounded memory of the live graph. All zero unless something is far out of the ordinary.
@@ -113,10 +102,10 @@ pub struct Overflow {
     pub edges: u64,
     /// Spans whose service was not counted because there were too many different services.
     pub services: u64,
-    /// Calls whose other half was given up because too many were open.
+    /// Calls that were given up within a minute of their first half, because too many were open.
     pub open_calls: u64,
-    /// Spans older than the live graph reaches back.
-    pub too_old: u64,
+    /// Sidecars' counters that were not kept because there were too many.
+    pub counters: u64,
 }
 
 /// Calls by how sure it is which request caused them.

@@ -22,10 +22,25 @@ pub struct CriticalPath {
     pub services: Vec<PathShare>,
     /// What would be won if an operation took no time, and how much slack the ones off the path have.
     pub savings: Vec<Saving>,
-    /// The smallest probability among the links inside the path's tree; 1 when all are certain.
+    /// The smallest probability among the links of the spans on the path; 1 when all are certain.
     pub certainty: f64,
-    /// Spans whose parent never came, and that are therefore not on the path.
-    pub orphans: Vec<String>,
+    /// Other roots: nobody knows where on the path what lies below them belongs.
+    pub orphans: Vec<OrphanRoot>,
+}
+
+/// A root beside the one that the path is of.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct OrphanRoot {
+    /// Its span id.
+    pub span_id: String,
+    /// Its service.
+    pub service: String,
+    /// Its name.
+    pub operation: String,
+    /// Time from its start to its end.
+    pub duration_ms: f64,
+    /// A parent is named, but never came.
+    pub parent_missing: bool,
 }
 
 /// One stretch of the critical path: time spent in one span and in none of its children.
@@ -83,6 +98,8 @@ pub struct Saving {
     pub service: String,
     /// `GET /orders/{id}`.
     pub operation: String,
+    /// What its time went into.
+    pub part: PathPart,
     /// Its time on the path.
     pub self_ms: f64,
     /// How much sooner the trace would end if its own work took no time.

@@ -21,7 +21,7 @@ pub struct Service {
     pub name: String,
     /// Events of it in the window.
     pub event_count: u64,
-    /// Traces it took part in, in the window (a close estimate above some thousands).
+    /// Traces it took part in, in the window.
     pub trace_count: u64,
     /// Requests it answered in the window.
     pub requests: u64,
@@ -42,10 +42,10 @@ pub struct Service {
     pub p99_ms: Option<f64>,
     /// When a span of it last ended, RFC 3339.
     pub last_seen: String,
-    /// `deployment.environment.name` of the last span.
+    /// `deployment.environment.name`; `null` where nobody said.
     #[schema(required)]
     pub environment: Option<String>,
-    /// `service.namespace` of the last span.
+    /// `service.namespace`; `null` where nobody said.
     #[schema(required)]
     pub namespace: Option<String>,
     /// `service.version` of the last span.
@@ -144,7 +144,7 @@ pub struct ServiceDependency {
     pub to: String,
     /// Calls.
     pub total_calls: u64,
-    /// Traces with such a call (a close estimate above some thousands).
+    /// Traces with such a call.
     pub trace_count: u64,
     /// Calls that failed.
     pub errors: u64,
@@ -191,7 +191,16 @@ pub struct Edge {
     pub from_service: String,
     /// The callee.
     pub to_service: String,
-    /// What kind of call: `Http`.
+    /// `deployment.environment.name` of the caller; `null` where nobody said.
+    #[schema(required)]
+    pub environment: Option<String>,
+    /// `service.namespace` of the caller; `null` where nobody said.
+    #[schema(required)]
+    pub from_namespace: Option<String>,
+    /// `service.namespace` of the callee; `null` where nobody said.
+    #[schema(required)]
+    pub to_namespace: Option<String>,
+    /// What kind of call: `Http`, `Rpc`, `Database`, `Message`, `Tcp`.
     pub link_type: String,
     /// Calls: those seen as spans, or as counted by the sidecars where that is more (unsampled or lost spans).
     pub call_count: u64,
@@ -216,7 +225,7 @@ pub struct Edge {
     pub protocols: Vec<String>,
     /// Calls by how sure their cause is.
     pub certainty: LinkCounts,
-    /// Traces with such a call (a close estimate above some thousands).
+    /// Traces with such a call.
     pub trace_count: u64,
     /// When the last one ended, RFC 3339.
     pub last_seen: String,
@@ -232,6 +241,12 @@ pub struct Edge {
 pub struct Node {
     /// A service's name, or a peer's name or address.
     pub name: String,
+    /// `deployment.environment.name`; `null` where nobody said.
+    #[schema(required)]
+    pub environment: Option<String>,
+    /// `service.namespace`; `null` where nobody said.
+    #[schema(required)]
+    pub namespace: Option<String>,
     /// Known by name or address only: nothing in it reports.
     #[serde(rename = "virtual")]
     pub is_virtual: bool,

@@ -95,7 +95,7 @@ pub struct TraceView {
     /// Who called whom.
     #[schema(required)]
     pub dependencies: Option<TraceDependencies>,
-    /// Its spans, parents before children, else by start.
+    /// Its spans as a tree laid flat: every span before its children, siblings by start.
     pub spans: Vec<SpanView>,
     /// Its calls, client and server half joined.
     pub edges: Vec<Call>,
@@ -122,6 +122,8 @@ pub struct SpanView {
     pub reported_parent_span_id: Option<String>,
     /// A parent is named, but never came: this span stands as a root of its own.
     pub orphan: bool,
+    /// It says otherwise what an earlier span of the same key already said; it counts for nothing.
+    pub conflicting: bool,
     /// Distance from its root, 0 for a root.
     pub depth: u32,
     /// Which side of which kind of operation.

@@ -6,7 +6,7 @@
 
 mod event;
 mod fold;
-mod time;
+pub(crate) mod time;
 
 use std::sync::Arc;
 

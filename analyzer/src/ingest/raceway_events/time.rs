@@ -2,7 +2,7 @@
 
 /// `2026-11-01T10:00:00.123456789+01:00` as ns since the epoch. Where the offset is missing it is UTC, as one SDK
 /// writes it. `None` for what is no time, or before 1970, or after 2554.
-pub(super) fn parse(text: &str) -> Option<u64> {
+pub(crate) fn parse(text: &str) -> Option<u64> {
     let text = text.trim().as_bytes();
     let (date, rest) = text.split_at_checked(19)?;
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T' | b't' | b' ', h1, h2, b':', i1, i2, b':', s1, s2] = *date
