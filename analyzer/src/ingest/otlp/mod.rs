@@ -49,7 +49,9 @@ pub(super) fn decode(signal: Signal, syntax: Syntax, request: &[u8]) -> Result<B
         (Signal::Traces, Syntax::Protobuf) => spans::decode(request).map(Brought::Spans).map_err(|e| malformed(&e)),
         (Signal::Traces, Syntax::Json) => json::decode_spans(request).map(Brought::Spans).map_err(|e| malformed(&e)),
         (Signal::Metrics, Syntax::Protobuf) => metrics::decode(request).map(Brought::Points).map_err(|e| malformed(&e)),
-        (Signal::Metrics, Syntax::Json) => json::decode_metrics(request).map(Brought::Points).map_err(|e| malformed(&e)),
+        (Signal::Metrics, Syntax::Json) => {
+            json::decode_metrics(request).map(Brought::Points).map_err(|e| malformed(&e))
+        }
     }
 }
 
