@@ -8,13 +8,26 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// A process that ends with the test.
+/// A program that ends with the test, also with a test that is killed: a shell ends it when its own input does.
 struct Process(Child);
+
+impl Process {
+    /// None where it is not installed.
+    fn start(program: &str, arguments: &[&Path], log: fs::File) -> Option<Process> {
+        // Debian keeps servers where only root's PATH looks.
+        let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/usr/local/sbin";
+        let program = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())?;
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", "\"$@\" & read -r line; kill $!; wait", "sh"]).arg(program).args(arguments);
+        shell.stdin(Stdio::piped()).stdout(log.try_clone().expect("a copy")).stderr(log);
+        Some(Process(shell.spawn().expect("a shell")))
+    }
+}
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself, which the test has then noticed by other means.
-        let _ = self.0.kill();
+        drop(self.0.stdin.take());
+        // Whatever became of it, it is over then.
         let _ = self.0.wait();
     }
 }
@@ -45,40 +58,29 @@ impl Peers {
         let root = peers.folder.path().to_owned();
         let nginx = root.join("nginx.conf");
         fs::write(&nginx, nginx_config(&root, lanes)).expect("writable");
-        let mut command = Command::new("nginx");
-        command.arg("-p").arg(&root).arg("-c").arg(&nginx).arg("-e").arg(root.join("nginx.log"));
-        peers.add(&["nginx"], command);
+        let log = root.join("nginx.log");
+        let arguments = ["-p".as_ref(), root.as_path(), "-c".as_ref(), &nginx, "-e".as_ref(), &log];
+        peers.add(&["nginx"], &arguments);
         let haproxy = root.join("haproxy.cfg");
         fs::write(&haproxy, haproxy_config(&root, lanes)).expect("writable");
-        let mut command = Command::new("haproxy");
-        command.arg("-db").arg("-f").arg(&haproxy);
-        peers.add(&["haproxy", "haproxy-tolerant"], command);
+        peers.add(&["haproxy", "haproxy-tolerant"], &["-db".as_ref(), "-f".as_ref(), &haproxy]);
         peers
     }
 
     /// `names`: the first is the program's, all are peers that it plays.
-    fn add(&mut self, names: &[&'static str], mut command: Command) {
+    fn add(&mut self, names: &[&'static str], arguments: &[&Path]) {
         let name = names[0];
         let output = self.folder.path().join(format!("{name}.out"));
         let log = fs::File::create(&output).expect("writable");
-        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a copy")).stderr(log);
-        // Debian keeps servers where only root's PATH looks.
-        let path = std::env::var("PATH").unwrap_or_default();
-        command.env("PATH", format!("{path}:/usr/sbin:/usr/local/sbin"));
-        let mut process = match command.spawn() {
-            Ok(child) => Process(child),
-            Err(error) => {
-                eprintln!("SKIPPED: {name} cannot be started ({error}), so nothing is compared with it");
-                return;
-            }
+        let Some(process) = Process::start(name, arguments, log) else {
+            eprintln!("SKIPPED: {name} is not installed, so nothing is compared with it");
+            return;
         };
         let until = Instant::now() + Duration::from_secs(20);
         for (peer, lane) in names.iter().flat_map(|peer| (0..self.lanes).map(move |lane| (peer, lane))) {
             while UnixStream::connect(self.path(peer, lane, "front")).is_err() {
-                let ended = process.0.try_wait().expect("our child");
-                if ended.is_some() || Instant::now() > until {
-                    let said = fs::read_to_string(&output).unwrap_or_default();
-                    panic!("{name} does not listen ({ended:?}): {said}");
+                if Instant::now() > until {
+                    panic!("{name} does not listen: {}", fs::read_to_string(&output).unwrap_or_default());
                 }
                 std::thread::sleep(Duration::from_millis(5));
             }
