@@ -146,7 +146,7 @@ function State({ status }: { status: Polled<Status> }) {
   const [kind, words] = status.error
     ? ["lost", "No connection"]
     : status.data && !status.data.warmup.ready
-      ? ["paused", status.data.warmup.phase === "failed" ? "Store unreadable" : "Reading back"]
+      ? ["paused", "Reading back"]
       : live
         ? ["live", "Live"]
         : ["paused", "Paused"];

@@ -1,19 +1,18 @@
 // The graph view's state in the address: which service it is narrowed to, which call is looked at, picture or table.
 
-import type { Edge } from "../api/types";
 import { paths, withParams } from "../lib/router";
-
-type EdgeName = Pick<Edge, "from_service" | "to_service">;
+import type { EdgeName } from "./model";
 
 /** What the address says. */
-export type GraphState = { service: string | null; edge: EdgeName | null; table: boolean };
+export type GraphState = { service: string | null; edge: EdgeName | null; environment: string | null; table: boolean };
 
 export function graphState(params: URLSearchParams): GraphState {
   const from = params.get("from");
   const to = params.get("to");
   return {
     service: params.get("service"),
-    edge: from !== null && to !== null ? { from_service: from, to_service: to } : null,
+    edge: from !== null && to !== null ? { from, to, link: params.get("link") } : null,
+    environment: params.get("environment"),
     table: params.get("view") === "table",
   };
 }
@@ -22,9 +21,11 @@ export function graphState(params: URLSearchParams): GraphState {
 export function graphParams(changes: Partial<GraphState>): Record<string, string | null> {
   const params: Record<string, string | null> = {};
   if (changes.service !== undefined) params["service"] = changes.service;
+  if (changes.environment !== undefined) params["environment"] = changes.environment;
   if (changes.edge !== undefined) {
-    params["from"] = changes.edge?.from_service ?? null;
-    params["to"] = changes.edge?.to_service ?? null;
+    params["from"] = changes.edge?.from ?? null;
+    params["to"] = changes.edge?.to ?? null;
+    params["link"] = changes.edge?.link ?? null;
   }
   if (changes.table !== undefined) params["view"] = changes.table ? "table" : null;
   return params;

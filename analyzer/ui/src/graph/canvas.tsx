@@ -17,7 +17,6 @@ import {
 } from "@xyflow/react";
 import "@xyflow/react/dist/base.css";
 import { type CSSProperties, useEffect, useMemo, useRef, useState } from "react";
-import type { Edge, EntryPoint, Node } from "../api/types";
 import { countShort, percent, rate } from "../lib/format";
 import { Link } from "../lib/router";
 import { useServiceColour } from "../lib/services";
@@ -35,15 +34,21 @@ import {
   scaleIn,
   smoothPath,
 } from "./layout";
-import { edgeCertainty, edgeKey, edgeLabel, type Graph, latencyWords } from "./model";
+import {
+  edgeCertainty,
+  edgeLabel,
+  type Graph,
+  type GraphEdge,
+  type GraphNode,
+  isMeant,
+  latencyWords,
+  nameOf,
+} from "./model";
 import "./canvas.css";
 
-type ServiceNode = FlowNode<
-  { node: Node; brief: boolean; entry: EntryPoint | undefined; selected: boolean },
-  "service"
->;
+type ServiceNode = FlowNode<{ of: GraphNode; brief: boolean; selected: boolean }, "service">;
 type CallEdge = FlowEdge<
-  { edge: Edge; points: Point[]; label: Point; sizes: Sizes; selected: boolean; dimmed: boolean },
+  { of: GraphEdge; points: Point[]; label: Point; sizes: Sizes; selected: boolean; dimmed: boolean },
   "call"
 >;
 
@@ -82,7 +87,7 @@ function Flow({ graph, service, selected, space }: Props & { space: { width: num
   // A narrow picture would lie below the buttons: it ends above them.
   const free = sizes === COMPACT ? { ...space, height: space.height - BUTTONS_HEIGHT } : space;
   // Places depend on names alone: new numbers every few seconds must not make the picture jump.
-  const shape = [...graph.nodes.map((node) => node.name), "", ...graph.edges.map(edgeKey)].join("\n");
+  const shape = [...graph.nodes.map((node) => node.id), "", ...graph.edges.map((edge) => edge.id)].join("\n");
   // biome-ignore lint/correctness/useExhaustiveDependencies: `shape` stands for the graph's names.
   const placed = useMemo(() => bestLayout(graph, free, sizes), [shape, space, sizes]);
   const flow = useReactFlow();
@@ -145,54 +150,50 @@ const COMPACT_BELOW = 560;
 const BUTTONS_HEIGHT = 48;
 
 function flowNodes(graph: Graph, placed: Layout, service: string | null, sizes: Sizes): ServiceNode[] {
-  return graph.nodes.map((node) => {
-    const at = placed.nodes.get(node.name) ?? { x: 0, y: 0 };
+  return graph.nodes.map((of) => {
+    const at = placed.nodes.get(of.id) ?? { x: 0, y: 0 };
     return {
-      id: node.name,
+      id: of.id,
       type: "service",
       position: { x: at.x - sizes.node.width / 2, y: at.y - sizes.node.height / 2 },
       ...sizes.node,
-      data: { brief: sizes === COMPACT, node, entry: graph.entries.get(node.name), selected: node.name === service },
+      data: { of, brief: sizes === COMPACT, selected: isMeant(of, service) },
     };
   });
 }
 
 function flowEdges(graph: Graph, placed: Layout, selected: string | null, sizes: Sizes): CallEdge[] {
   const found: CallEdge[] = [];
-  for (const edge of graph.edges) {
-    const key = edgeKey(edge);
-    const points = placed.lines.get(key);
-    const label = placed.labels.get(key);
+  for (const of of graph.edges) {
+    const points = placed.lines.get(of.id);
+    const label = placed.labels.get(of.id);
     if (!points || !label) continue;
-    const data = {
-      edge,
-      points,
-      label,
-      sizes,
-      selected: key === selected,
-      dimmed: selected !== null && key !== selected,
-    };
-    found.push({ id: key, type: "call", source: edge.from_service, target: edge.to_service, data });
+    const isSelected = of.id === selected;
+    const data = { of, points, label, sizes, selected: isSelected, dimmed: selected !== null && !isSelected };
+    found.push({ id: of.id, type: "call", source: of.from.id, target: of.to.id, data });
   }
   // The chosen one is drawn last, on top.
   return selected === null ? found : found.sort((a, b) => Number(a.data?.selected) - Number(b.data?.selected));
 }
 
-function ServiceBox({ data: { node, brief, entry, selected } }: NodeProps<ServiceNode>) {
+function ServiceBox({ data: { of, brief, selected } }: NodeProps<ServiceNode>) {
+  const { node, entry, id } = of;
   const colour = useServiceColour();
   const kind = ["graph-node", node.virtual && "virtual", selected && "selected", node.status ?? "none"];
   return (
     <>
       <Handle type="target" position={Position.Left} isConnectable={false} />
       <Link
-        href={graphHref({ service: selected ? null : node.name, edge: null })}
+        href={graphHref({ service: selected ? null : id, edge: null })}
         className={`${kind.filter(Boolean).join(" ")} nopan`}
         style={{ "--hue": colour(node.name) } as CSSProperties}
         title={selected ? "Show all services" : "Show only this service and its neighbours"}
         draggable={false}
       >
         <span className="first">
-          <b className="cut">{node.name}</b>
+          <b className="cut" title={id}>
+            {id}
+          </b>
           {entry && (
             <span
               className={brief ? "hidden" : "chip plain"}
@@ -224,7 +225,8 @@ function ServiceBox({ data: { node, brief, entry, selected } }: NodeProps<Servic
 
 function CallLine({ id, data }: EdgeProps<CallEdge>) {
   if (!data) return null;
-  const { edge, points, label, sizes, selected, dimmed } = data;
+  const { of, points, label, sizes, selected, dimmed } = data;
+  const { edge } = of;
   const brief = sizes === COMPACT;
   const certainty = edgeCertainty(edge.certainty);
   const words = edgeLabel(edge, brief);
@@ -244,18 +246,18 @@ function CallLine({ id, data }: EdgeProps<CallEdge>) {
       <path d={arrowHead(points, 6 + width * 1.5)} className={`graph-arrow ${kind}`} />
       <EdgeLabelRenderer>
         <Link
-          href={graphHref({ edge: selected ? null : edge })}
+          href={graphHref({ edge: selected ? null : nameOf(of) })}
           className={`graph-label nopan ${kind}`}
           style={{
             ...sizes.label,
             transform: `translate(-50%, -50%) translate(${label.x}px, ${label.y}px)`,
           }}
           data-calls={edge.call_count}
-          data-edge={`${edge.from_service} -> ${edge.to_service}`}
+          data-edge={`${of.from.id} -> ${of.to.id}`}
         >
           <span className="calls">
             <span className="hidden">
-              {edge.from_service} calls {edge.to_service}:{" "}
+              {of.from.id} calls {of.to.id}:{" "}
             </span>
             <b>{words.calls}</b>
             {brief ? <br /> : " · "}

@@ -2,7 +2,7 @@
 // telephone gets a tall graph and a wide screen a wide one.
 
 import dagre from "@dagrejs/dagre";
-import { edgeKey, type Graph } from "./model";
+import type { Graph } from "./model";
 
 /** Sizes of nodes and labels, pixels at 100%. */
 export type Sizes = { node: Size; label: Size };
@@ -14,7 +14,7 @@ export const COMPACT: Sizes = { node: { width: 140, height: 66 }, label: { width
 export type Size = { width: number; height: number };
 export type Point = { x: number; y: number };
 
-/** Where everything goes; points are centres, except those of `lines`, which run from border to border. */
+/** Where everything goes, by the ids of the graph's nodes and edges; points are centres, except those of `lines`, which run from border to border. */
 export type Layout = {
   direction: "LR" | "TB";
   width: number;
@@ -26,7 +26,7 @@ export type Layout = {
 
 /** Lays the graph out in one direction. The same graph gives the same picture, in whatever order it came. */
 export function layout(graph: Graph, direction: "LR" | "TB", sizes: Sizes = FULL): Layout {
-  const g = new dagre.graphlib.Graph();
+  const g = new dagre.graphlib.Graph({ multigraph: true });
   g.setGraph({
     rankdir: direction,
     // dagre puts half of it on either side of a label.
@@ -36,23 +36,19 @@ export function layout(graph: Graph, direction: "LR" | "TB", sizes: Sizes = FULL
     marginx: 12,
     marginy: 12,
   });
-  for (const name of graph.nodes.map((node) => node.name).sort()) g.setNode(name, { ...sizes.node });
-  for (const edge of graph.edges.toSorted((a, b) => (edgeKey(a) < edgeKey(b) ? -1 : 1))) {
-    // A node that the answer does not list would stop the layout: the edge alone is proof enough that it exists.
-    if (g.hasNode(edge.from_service) && g.hasNode(edge.to_service)) {
-      g.setEdge(edge.from_service, edge.to_service, { ...sizes.label, labelpos: "c" });
-    }
+  for (const id of graph.nodes.map((node) => node.id).sort()) g.setNode(id, { ...sizes.node });
+  for (const edge of graph.edges.toSorted((a, b) => (a.id < b.id ? -1 : 1))) {
+    g.setEdge(edge.from.id, edge.to.id, { ...sizes.label, labelpos: "c" }, edge.id);
   }
   dagre.layout(g);
 
   const nodes = new Map(g.nodes().map((name) => [name, { x: g.node(name).x, y: g.node(name).y }]));
   const labels = new Map<string, Point>();
   const lines = new Map<string, Point[]>();
-  for (const { v, w } of g.edges()) {
-    const placed = g.edge(v, w) as { x: number; y: number; points: Point[] };
-    const key = edgeKey({ from_service: v, to_service: w });
-    labels.set(key, { x: placed.x, y: placed.y });
-    lines.set(key, placed.points);
+  for (const { v, w, name } of g.edges()) {
+    const placed = g.edge(v, w, name) as { x: number; y: number; points: Point[] };
+    labels.set(name ?? "", { x: placed.x, y: placed.y });
+    lines.set(name ?? "", placed.points);
   }
   const size = g.graph() as { width?: number; height?: number };
   return { direction, width: size.width ?? 0, height: size.height ?? 0, nodes, labels, lines };

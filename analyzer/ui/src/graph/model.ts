@@ -1,23 +1,99 @@
-// What the dependency graph shows of the analyzer's answer: which nodes and edges a filter leaves, and their words.
+// What the dependency graph shows of the analyzer's answer: who is who, which part a filter leaves, and the words.
 
 import type { Certainty, Edge, EdgeList, EntryPoint, LinkCounts, Node } from "../api/types";
 import { countShort, percent, sameUnit } from "../lib/format";
+import { groupBy } from "../lib/group";
+
+/** A node. Two services may share a name in different namespaces or environments. */
+export type GraphNode = {
+  /** In the address and on the page: the name, with namespace and environment where it alone is not enough. */
+  id: string;
+  node: Node;
+  /** Calls from outside, where there were any. */
+  entry: EntryPoint | undefined;
+};
+
+/** Calls of one kind from one node to another. */
+export type GraphEdge = { id: string; from: GraphNode; to: GraphNode; edge: Edge };
 
 /** Nodes and edges of one view of the graph. */
-export type Graph = { nodes: Node[]; edges: Edge[]; entries: Map<string, EntryPoint> };
+export type Graph = { nodes: GraphNode[]; edges: GraphEdge[] };
 
-/** The graph of an answer. With `service`, only that service, its neighbours, and the edges that touch it. */
-export function graphOf(answer: EdgeList, service: string | null): Graph {
+/** The names that tell an edge from others in the address; `link` only where there are several kinds of call. */
+export type EdgeName = { from: string; to: string; link: string | null };
+
+/** The graph of an answer; with `environment`, of that one alone. */
+export function graphOf(answer: EdgeList, environment: string | null = null): Graph {
+  const wanted = (of: string | null) => environment === null || of === null || of === environment;
+  const shown = answer.nodes.filter((node) => wanted(node.environment));
+  const byName = groupBy(shown, (node) => node.name);
   const entries = new Map(answer.entry_points.map((entry) => [entry.service, entry]));
-  if (service === null) return { nodes: answer.nodes, edges: answer.edges, entries };
-  const edges = answer.edges.filter((edge) => edge.from_service === service || edge.to_service === service);
-  const near = new Set([service, ...edges.flatMap((edge) => [edge.from_service, edge.to_service])]);
-  return { nodes: answer.nodes.filter((node) => near.has(node.name)), edges, entries };
+  const nodes = shown.map((node): GraphNode => {
+    const isOnly = byName.get(node.name)?.length === 1;
+    return { id: isOnly ? node.name : longName(node), node, entry: entries.get(node.name) };
+  });
+
+  const nodesByName = groupBy(nodes, (node) => node.node.name);
+  const kinds = groupBy(answer.edges, (edge) => `${edge.from_service}\n${edge.to_service}`);
+  const edges: GraphEdge[] = [];
+  for (const edge of answer.edges) {
+    if (!wanted(edge.environment)) continue;
+    const from = best(nodesByName.get(edge.from_service), edge.from_namespace, edge.environment);
+    const to = best(nodesByName.get(edge.to_service), edge.to_namespace, edge.environment);
+    if (!from || !to) continue;
+    const several =
+      new Set(kinds.get(`${edge.from_service}\n${edge.to_service}`)?.map((one) => one.link_type)).size > 1;
+    edges.push({ id: [from.id, to.id, ...(several ? [edge.link_type] : [])].join("\n"), from, to, edge });
+  }
+  // Nodes of another environment that are there only as callees without a sidecar.
+  const touched = new Set(edges.flatMap((edge) => [edge.from, edge.to]));
+  return {
+    nodes: environment === null ? nodes : nodes.filter((node) => !node.node.virtual || touched.has(node)),
+    edges,
+  };
 }
 
-/** Names an edge; names of services hold no line breaks. */
-export function edgeKey(edge: Pick<Edge, "from_service" | "to_service">): string {
-  return `${edge.from_service}\n${edge.to_service}`;
+/** `orders`, `orders (shop)`, `orders (shop, staging)`. */
+function longName({ name, namespace, environment }: Node): string {
+  const parts = [namespace, environment].filter((part) => part !== null);
+  return parts.length > 0 ? `${name} (${parts.join(", ")})` : name;
+}
+
+/** Of nodes that share a name the one that fits best; the answer says no environment for callees. */
+function best(nodes: GraphNode[] | undefined, namespace: string | null, environment: string | null) {
+  const closeness = ({ node }: GraphNode) =>
+    Number(node.namespace === namespace) * 2 + Number(node.environment === environment);
+  return nodes?.toSorted((a, b) => closeness(b) - closeness(a))[0];
+}
+
+/** Whether the address means this node: by its id here, or by its bare name. */
+export function isMeant(node: GraphNode, service: string | null): boolean {
+  return service !== null && (node.id === service || node.node.name === service);
+}
+
+/** Of the graph only a service, its neighbours, and the edges that touch it; everything where none is given. */
+export function around(graph: Graph, service: string | null): Graph {
+  if (service === null) return graph;
+  const edges = graph.edges.filter((edge) => isMeant(edge.from, service) || isMeant(edge.to, service));
+  const near = new Set(edges.flatMap((edge) => [edge.from, edge.to]));
+  return { nodes: graph.nodes.filter((node) => near.has(node) || isMeant(node, service)), edges };
+}
+
+/** What names an edge in the address. */
+export function nameOf({ from, to, id, edge }: GraphEdge): EdgeName {
+  return { from: from.id, to: to.id, link: id.endsWith(`\n${edge.link_type}`) ? edge.link_type : null };
+}
+
+/** The edge that the address means. */
+export function edgeNamed(graph: Graph, name: EdgeName | null): GraphEdge | undefined {
+  if (name === null) return undefined;
+  const fits = graph.edges.filter((edge) => isMeant(edge.from, name.from) && isMeant(edge.to, name.to));
+  return fits.find((edge) => edge.edge.link_type === name.link) ?? fits[0];
+}
+
+/** The environments that services said they are in. */
+export function environments(answer: EdgeList): string[] {
+  return [...new Set(answer.nodes.flatMap((node) => node.environment ?? []))].sort();
 }
 
 /** How sure the links of most calls are: what kind of line an edge gets. Even a few guessed calls make it dashed. */
@@ -37,6 +113,13 @@ export function certaintyWords(links: LinkCounts): string {
   return present.map((kind) => `${percent(links[kind] / all)} ${kind}`).join(", ");
 }
 
+/** `96% likely`: the kind of link that most calls have. */
+function commonest(links: LinkCounts): string {
+  const all = links.certain + links.likely + links.unlinked;
+  const [kind] = (["certain", "likely", "unlinked"] as const).toSorted((a, b) => links[b] - links[a]);
+  return all > 0 && kind ? `${percent(links[kind] / all)} ${kind}` : "no links";
+}
+
 /** The lines of an edge's label. */
 export type EdgeLabel = { calls: string; errors: string; latency: string; certainty: string };
 
@@ -48,13 +131,6 @@ export function edgeLabel(edge: Edge, brief = false): EdgeLabel {
     latency: latencyWords(edge, brief),
     certainty: brief ? commonest(edge.certainty) : certaintyWords(edge.certainty),
   };
-}
-
-/** `96% likely`: the kind of link that most calls have. */
-function commonest(links: LinkCounts): string {
-  const all = links.certain + links.likely + links.unlinked;
-  const [kind] = (["certain", "likely", "unlinked"] as const).toSorted((a, b) => links[b] - links[a]);
-  return all > 0 && kind ? `${percent(links[kind] / all)} ${kind}` : "no links";
 }
 
 /** `p50 12 · p95 40.1 · p99 88 ms`, or `12 · 40.1 · 88 ms`. */

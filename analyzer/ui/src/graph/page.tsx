@@ -1,6 +1,6 @@
 // Insights → Dependency Graph: who calls whom, how often, how fast, how surely known.
 
-import { lazy, Suspense } from "react";
+import { lazy, Suspense, useMemo } from "react";
 import { usePolled } from "../api/poll";
 import type { EdgeList, ServiceHealth, ServiceList } from "../api/types";
 import { count, plural } from "../lib/format";
@@ -10,7 +10,7 @@ import { Icon } from "../ui/icons";
 import { Problem, Waiting } from "../ui/parts";
 import { useWindow, WindowSelect } from "../ui/window-select";
 import { graphHref, graphParams, graphState } from "./address";
-import { edgeKey, type Graph, graphOf } from "./model";
+import { around, edgeNamed, environments, type Graph, graphOf } from "./model";
 import { Panel } from "./panel";
 import { CallsTable, ServicesTable } from "./tables";
 import "./page.css";
@@ -28,7 +28,9 @@ export default function GraphPage() {
   const edges = usePolled<EdgeList>(`/api/distributed/edges${within}`, EVERY_MS);
   const health = usePolled<ServiceHealth[]>(`/api/services/health${within}`, EVERY_MS);
   const services = usePolled<ServiceList>(state.table ? `/api/services${within}` : null, EVERY_MS);
-  const names = edges.data?.nodes.map((node) => node.name) ?? [];
+  const whole = useMemo(() => edges.data && graphOf(edges.data, state.environment), [edges.data, state.environment]);
+  const names = whole?.nodes.map((node) => node.id) ?? [];
+  const places = edges.data ? environments(edges.data) : [];
 
   return (
     <>
@@ -50,6 +52,23 @@ export default function GraphPage() {
               ))}
             </select>
           </label>
+          {(places.length > 1 || state.environment !== null) && (
+            <label>
+              <span className="hidden">Environment</span>
+              <select
+                className="input"
+                value={state.environment ?? ""}
+                onChange={(event) =>
+                  change(graphParams({ environment: event.target.value || null, service: null, edge: null }))
+                }
+              >
+                <option value="">All environments</option>
+                {places.map((name) => (
+                  <option key={name}>{name}</option>
+                ))}
+              </select>
+            </label>
+          )}
           <WindowSelect />
           <fieldset className="segmented">
             <legend className="hidden">Show as</legend>
@@ -68,13 +87,13 @@ export default function GraphPage() {
         </div>
       </div>
       <Problem error={edges.error} retry={edges.refresh} />
-      {!edges.data ? (
+      {!edges.data || !whole ? (
         !edges.error && <Waiting what="graph" />
       ) : edges.data.nodes.length === 0 ? (
         <Nothing words={shown.words} longest={shown.name === "7d"} showAll={() => change({ window: "7d" })} />
       ) : (
         <div className={edges.stale ? "graph-view dim" : "graph-view"}>
-          <Body answer={edges.data} services={services.data} health={health.data ?? []} />
+          <Body answer={edges.data} whole={whole} services={services.data} health={health.data ?? []} />
         </div>
       )}
     </>
@@ -93,18 +112,18 @@ function Nothing({ words, longest, showAll }: { words: string; longest: boolean;
   );
 }
 
-function Body(props: { answer: EdgeList; services: ServiceList | undefined; health: ServiceHealth[] }) {
-  const { answer, services, health } = props;
+function Body(props: { answer: EdgeList; whole: Graph; services: ServiceList | undefined; health: ServiceHealth[] }) {
+  const { answer, whole, services, health } = props;
   const [params] = useParams();
   const state = graphState(params);
-  const graph = graphOf(answer, state.service);
-  const selected = state.edge ? edgeKey(state.edge) : null;
-  const missing = state.service !== null && !answer.nodes.some((node) => node.name === state.service);
+  const graph = around(whole, state.service);
+  const selected = edgeNamed(whole, state.edge)?.id ?? null;
+  const missing = state.service !== null && graph.nodes.length === 0;
 
   return (
     <>
       <div className="graph-main card">
-        <Filter service={state.service} graph={graph} answer={answer} missing={missing} />
+        <Filter service={state.service} graph={graph} whole={whole} missing={missing} />
         {missing ? null : state.table ? (
           <div className="graph-tables">
             <h2>Services</h2>
@@ -119,18 +138,18 @@ function Body(props: { answer: EdgeList; services: ServiceList | undefined; heal
           </Suspense>
         )}
       </div>
-      <Panel answer={answer} health={health} />
+      <Panel whole={whole} links={answer.links} health={health} />
     </>
   );
 }
 
 /** What is shown of how much, and the way back to everything. */
-function Filter(props: { service: string | null; graph: Graph; answer: EdgeList; missing: boolean }) {
-  const { service, graph, answer, missing } = props;
+function Filter(props: { service: string | null; graph: Graph; whole: Graph; missing: boolean }) {
+  const { service, graph, whole, missing } = props;
   if (service === null) {
     return (
       <div className="graph-filter" role="status">
-        {plural(answer.nodes.length, "service")}, {plural(answer.edges.length, "edge")}
+        {plural(whole.nodes.length, "service")}, {plural(whole.edges.length, "edge")}
       </div>
     );
   }
@@ -142,8 +161,8 @@ function Filter(props: { service: string | null; graph: Graph; answer: EdgeList;
         </span>
       ) : (
         <span>
-          <b>{service}</b> and its neighbours: {count(graph.nodes.length)} of {plural(answer.nodes.length, "service")},{" "}
-          {count(graph.edges.length)} of {plural(answer.edges.length, "edge")}
+          <b>{service}</b> and its neighbours: {count(graph.nodes.length)} of {plural(whole.nodes.length, "service")},{" "}
+          {count(graph.edges.length)} of {plural(whole.edges.length, "edge")}
         </span>
       )}
       <Link href={graphHref({ service: null, edge: null })} className="button">

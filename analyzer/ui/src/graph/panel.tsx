@@ -2,7 +2,7 @@
 
 import type { ReactNode } from "react";
 import { usePolled } from "../api/poll";
-import type { Edge, EdgeList, Node, ServiceHealth, TraceList } from "../api/types";
+import type { LinkCounts, Node, ServiceHealth, TraceList } from "../api/types";
 import { bytes, clockTime, count, duration, percent, rate } from "../lib/format";
 import { Link, paths, useParams } from "../lib/router";
 import { tracesHref } from "../traces/filters";
@@ -10,22 +10,23 @@ import { Icon } from "../ui/icons";
 import { LinkBar } from "../ui/link-bar";
 import { Figure, Health, ServiceName, TraceCertainty } from "../ui/parts";
 import { graphHref, graphState } from "./address";
-import { edgeKey } from "./model";
+import { edgeNamed, type Graph, type GraphEdge, type GraphNode, isMeant, nameOf } from "./model";
 import "./panel.css";
 
-export function Panel({ answer, health }: { answer: EdgeList; health: ServiceHealth[] }) {
+export function Panel(props: { whole: Graph; links: LinkCounts; health: ServiceHealth[] }) {
+  const { whole, links, health } = props;
   const [params] = useParams();
   const { service, edge } = graphState(params);
-  const call = edge && answer.edges.find((one) => edgeKey(one) === edgeKey(edge));
-  const node = answer.nodes.find((one) => one.name === service);
+  const call = edgeNamed(whole, edge);
+  const node = whole.nodes.find((one) => isMeant(one, service));
   return (
     <aside className="graph-panel card" aria-label="Details">
       {call ? (
-        <CallPanel edge={call} />
+        <CallPanel call={call} />
       ) : node ? (
-        <ServicePanel node={node} answer={answer} health={health.find((one) => one.name === node.name)} />
+        <ServicePanel of={node} whole={whole} health={health.find((one) => one.name === node.node.name)} />
       ) : (
-        <WholePanel answer={answer} />
+        <WholePanel whole={whole} links={links} />
       )}
     </aside>
   );
@@ -72,15 +73,15 @@ function Head({
   );
 }
 
-function ServicePanel(props: { node: Node; answer: EdgeList; health: ServiceHealth | undefined }) {
-  const { node, answer, health } = props;
-  const callers = answer.edges.filter((edge) => edge.to_service === node.name);
-  const callees = answer.edges.filter((edge) => edge.from_service === node.name);
-  const entry = answer.entry_points.find((one) => one.service === node.name);
+function ServicePanel(props: { of: GraphNode; whole: Graph; health: ServiceHealth | undefined }) {
+  const { of, whole, health } = props;
+  const { node, entry } = of;
+  const callers = whole.edges.filter((edge) => edge.to === of);
+  const callees = whole.edges.filter((edge) => edge.from === of);
   return (
     <>
       <Head kind={node.virtual ? "Peer without sidecar" : "Service"} close={{ service: null, edge: null }}>
-        <ServiceName name={node.name} virtual={node.virtual} />
+        <ServiceName name={node.name} words={of.id} virtual={node.virtual} />
       </Head>
       {!node.virtual && (
         <p>
@@ -100,7 +101,7 @@ function ServicePanel(props: { node: Node; answer: EdgeList; health: ServiceHeal
           Nothing in this peer reports; numbers are what its callers saw. A sidecar before it would show what it calls.
         </p>
       )}
-      <Neighbours title="Called by" edges={callers} end="from_service" answer={answer}>
+      <Neighbours title="Called by" edges={callers} end="from">
         {entry && (
           <li>
             <span className="service">
@@ -112,21 +113,14 @@ function ServicePanel(props: { node: Node; answer: EdgeList; health: ServiceHeal
           </li>
         )}
       </Neighbours>
-      <Neighbours title="Calls" edges={callees} end="to_service" answer={answer} />
+      <Neighbours title="Calls" edges={callees} end="to" />
       {!node.virtual && <RecentTraces service={node.name} />}
     </>
   );
 }
 
-function Neighbours(props: {
-  title: string;
-  edges: Edge[];
-  end: "from_service" | "to_service";
-  answer: EdgeList;
-  children?: ReactNode;
-}) {
-  const { title, edges, end, answer, children } = props;
-  const isVirtual = (name: string) => answer.nodes.some((node) => node.name === name && node.virtual);
+function Neighbours(props: { title: string; edges: GraphEdge[]; end: "from" | "to"; children?: ReactNode }) {
+  const { title, edges, end, children } = props;
   return (
     <section>
       <h3>{title}</h3>
@@ -141,17 +135,17 @@ function Neighbours(props: {
           </li>
           {children}
           {edges.map((edge) => (
-            <li key={edgeKey(edge)}>
-              <Link href={graphHref({ edge })} title="Show this call">
-                <ServiceName name={edge[end]} virtual={isVirtual(edge[end])} />
+            <li key={edge.id}>
+              <Link href={graphHref({ edge: nameOf(edge) })} title="Show this call">
+                <ServiceName name={edge[end].node.name} words={edge[end].id} virtual={edge[end].node.virtual} />
               </Link>
               <span className="num">
                 <span className="hidden">calls: </span>
-                {count(edge.call_count)}
+                {count(edge.edge.call_count)}
               </span>
               <span className="num soft">
                 <span className="hidden">p95: </span>
-                {duration(edge.p95_ms)}
+                {duration(edge.edge.p95_ms)}
               </span>
             </li>
           ))}
@@ -191,17 +185,18 @@ function RecentTraces({ service }: { service: string }) {
   );
 }
 
-function CallPanel({ edge }: { edge: Edge }) {
+function CallPanel({ call }: { call: GraphEdge }) {
+  const { from, to, edge } = call;
   return (
     <>
       <Head kind="Call" close={{ edge: null }}>
-        <Link href={graphHref({ service: edge.from_service, edge: null })}>
-          <ServiceName name={edge.from_service} />
+        <Link href={graphHref({ service: from.id, edge: null })}>
+          <ServiceName name={edge.from_service} words={from.id} />
         </Link>
         <span aria-hidden="true"> → </span>
         <span className="hidden"> calls </span>
-        <Link href={graphHref({ service: edge.to_service, edge: null })}>
-          <ServiceName name={edge.to_service} />
+        <Link href={graphHref({ service: to.id, edge: null })}>
+          <ServiceName name={edge.to_service} words={to.id} virtual={to.node.virtual} />
         </Link>
       </Head>
       <Red of={edge} total={edge.call_count} totalName="Calls" />
@@ -225,15 +220,16 @@ function CallPanel({ edge }: { edge: Edge }) {
         </dd>
       </dl>
       <p>
-        <Link href={tracesHref({ service: edge.to_service })} className="button">
-          Traces of {edge.to_service}
+        <Link href={tracesHref({ service: to.node.virtual ? edge.from_service : edge.to_service })} className="button">
+          Traces of {to.node.virtual ? from.id : to.id}
         </Link>
       </p>
     </>
   );
 }
 
-function WholePanel({ answer }: { answer: EdgeList }) {
+function WholePanel({ whole, links }: { whole: Graph; links: LinkCounts }) {
+  const entered = whole.nodes.filter((node) => node.entry);
   return (
     <>
       <header className="panel-head">
@@ -247,7 +243,7 @@ function WholePanel({ answer }: { answer: EdgeList }) {
       </p>
       <section>
         <h3>How surely calls are tied to the requests that caused them</h3>
-        <LinkBar links={answer.links} brief />
+        <LinkBar links={links} brief />
       </section>
       <section>
         <h3>Called from outside</h3>
@@ -257,13 +253,13 @@ function WholePanel({ answer }: { answer: EdgeList }) {
             <span className="num">calls</span>
             <span className="num">p95</span>
           </li>
-          {answer.entry_points.map((entry) => (
-            <li key={entry.service}>
-              <Link href={graphHref({ service: entry.service, edge: null })}>
-                <ServiceName name={entry.service} />
+          {entered.map(({ id, node, entry }) => (
+            <li key={id}>
+              <Link href={graphHref({ service: id, edge: null })}>
+                <ServiceName name={node.name} words={id} />
               </Link>
-              <span className="num">{count(entry.call_count)}</span>
-              <span className="num soft">{duration(entry.p95_ms)}</span>
+              <span className="num">{count(entry?.call_count)}</span>
+              <span className="num soft">{duration(entry?.p95_ms)}</span>
             </li>
           ))}
         </ul>
@@ -271,10 +267,10 @@ function WholePanel({ answer }: { answer: EdgeList }) {
       <section>
         <h3>Services</h3>
         <ul className="neighbours">
-          {answer.nodes.map((node) => (
-            <li key={node.name}>
-              <Link href={graphHref({ service: node.name, edge: null })}>
-                <ServiceName name={node.name} virtual={node.virtual} />
+          {whole.nodes.map(({ id, node }) => (
+            <li key={id}>
+              <Link href={graphHref({ service: id, edge: null })}>
+                <ServiceName name={node.name} words={id} virtual={node.virtual} />
               </Link>
               <span className="num soft">{rate(node.rate)}</span>
               {node.virtual ? <span className="num soft">no sidecar</span> : <Health status={node.status} />}

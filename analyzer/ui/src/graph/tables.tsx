@@ -1,11 +1,11 @@
 // The dependency graph in words and numbers: for keyboards, for screen readers, and for whoever compares numbers.
 
-import type { Edge, EdgeList, Service, ServiceHealth } from "../api/types";
+import type { Edge, Node, Service, ServiceHealth } from "../api/types";
 import { ago, count, dateTime, duration, rate } from "../lib/format";
 import { Link } from "../lib/router";
 import { ErrorRate, Health, ServiceName } from "../ui/parts";
 import { graphHref } from "./address";
-import { certaintyWords, edgeCertainty, edgeKey } from "./model";
+import { certaintyWords, edgeCertainty, type Graph, isMeant, nameOf } from "./model";
 import "./tables.css";
 
 function Latencies({ of }: { of: Pick<Edge, "p50_ms" | "p95_ms" | "p99_ms"> }) {
@@ -34,6 +34,12 @@ function Seen({ at }: { at: string | undefined }) {
   );
 }
 
+function lastSeen(services: readonly Service[], node: Node): string | undefined {
+  const { name, namespace, environment } = node;
+  return services.find((one) => one.name === name && one.namespace === namespace && one.environment === environment)
+    ?.last_seen;
+}
+
 /** A box that scrolls sideways when the table is wider; reachable by keyboard, as scrolling must be. */
 function Scroll({ label, children }: { label: string; children: React.ReactNode }) {
   return (
@@ -46,12 +52,11 @@ function Scroll({ label, children }: { label: string; children: React.ReactNode 
 
 /** Every node of the graph with its health, rate, errors and duration. */
 export function ServicesTable(props: {
-  graph: Pick<EdgeList, "nodes">;
+  graph: Graph;
   services: readonly Service[];
   health: readonly ServiceHealth[];
   selected?: string | null;
 }) {
-  const known = new Map(props.services.map((service) => [service.name, service]));
   const findings = new Map(props.health.map((one) => [one.name, one]));
   return (
     <Scroll label="Table of services">
@@ -77,32 +82,29 @@ export function ServicesTable(props: {
           </tr>
         </thead>
         <tbody>
-          {props.graph.nodes.map((node) => (
-            <tr key={node.name} className={node.name === props.selected ? "selected" : undefined}>
-              <th scope="row">
-                <Link href={graphHref({ service: node.name, edge: null })}>
-                  <ServiceName name={node.name} virtual={node.virtual} />
-                </Link>
-              </th>
-              <td
-                title={
-                  findings
-                    .get(node.name)
-                    ?.findings.map((finding) => finding.text)
-                    .join("\n") || undefined
-                }
-              >
-                {node.virtual ? <span className="soft">No sidecar</span> : <Health status={node.status} />}
-              </td>
-              <td className="num">{count(node.requests)}</td>
-              <td className="num rest">{rate(node.rate)}</td>
-              <td className="num">
-                <ErrorRate share={node.error_rate} />
-              </td>
-              <Latencies of={node} />
-              <Seen at={known.get(node.name)?.last_seen} />
-            </tr>
-          ))}
+          {props.graph.nodes.map((one) => {
+            const { id, node } = one;
+            const found = findings.get(node.name)?.findings ?? [];
+            return (
+              <tr key={id} className={isMeant(one, props.selected ?? null) ? "selected" : undefined}>
+                <th scope="row">
+                  <Link href={graphHref({ service: id, edge: null })}>
+                    <ServiceName name={node.name} words={id} virtual={node.virtual} />
+                  </Link>
+                </th>
+                <td title={found.map((finding) => finding.text).join("\n") || undefined}>
+                  {node.virtual ? <span className="soft">No sidecar</span> : <Health status={node.status} />}
+                </td>
+                <td className="num">{count(node.requests)}</td>
+                <td className="num rest">{rate(node.rate)}</td>
+                <td className="num">
+                  <ErrorRate share={node.error_rate} />
+                </td>
+                <Latencies of={node} />
+                <Seen at={lastSeen(props.services, node)} />
+              </tr>
+            );
+          })}
         </tbody>
       </table>
     </Scroll>
@@ -110,9 +112,8 @@ export function ServicesTable(props: {
 }
 
 /** Every edge of the graph. */
-export function CallsTable(props: { graph: Pick<EdgeList, "nodes" | "edges">; selected?: string | null }) {
+export function CallsTable(props: { graph: Graph; selected?: string | null }) {
   const { graph, selected } = props;
-  const silent = new Set(graph.nodes.filter((node) => node.virtual).map((node) => node.name));
   return (
     <Scroll label="Table of calls">
       <table className="table">
@@ -140,32 +141,35 @@ export function CallsTable(props: { graph: Pick<EdgeList, "nodes" | "edges">; se
           </tr>
         </thead>
         <tbody>
-          {graph.edges.map((edge) => (
-            <tr key={edgeKey(edge)} className={edgeKey(edge) === selected ? "selected" : undefined}>
-              <th scope="row">
-                <ServiceName name={edge.from_service} />
-              </th>
-              <td>
-                <Link
-                  href={graphHref({ edge })}
-                  aria-label={`${edge.from_service} to ${edge.to_service}: show the call in the graph`}
-                >
-                  <ServiceName name={edge.to_service} virtual={silent.has(edge.to_service)} />
-                </Link>
-              </td>
-              <td className="num">{count(edge.call_count)}</td>
-              <td className="num rest">{rate(edge.rate)}</td>
-              <td className="num">
-                <ErrorRate share={edge.error_rate} />
-              </td>
-              <Latencies of={edge} />
-              <td>
-                <span className={`line-sample ${edgeCertainty(edge.certainty)}`} />
-                {certaintyWords(edge.certainty)}
-              </td>
-              <Seen at={edge.last_seen} />
-            </tr>
-          ))}
+          {graph.edges.map((one) => {
+            const { id, from, to, edge } = one;
+            return (
+              <tr key={id} className={id === selected ? "selected" : undefined}>
+                <th scope="row">
+                  <ServiceName name={edge.from_service} words={from.id} />
+                </th>
+                <td>
+                  <Link
+                    href={graphHref({ edge: nameOf(one) })}
+                    aria-label={`${to.id}: show the call from ${from.id} in the graph`}
+                  >
+                    <ServiceName name={edge.to_service} words={to.id} virtual={to.node.virtual} />
+                  </Link>
+                </td>
+                <td className="num">{count(edge.call_count)}</td>
+                <td className="num rest">{rate(edge.rate)}</td>
+                <td className="num">
+                  <ErrorRate share={edge.error_rate} />
+                </td>
+                <Latencies of={edge} />
+                <td>
+                  <span className={`line-sample ${edgeCertainty(edge.certainty)}`} />
+                  {certaintyWords(edge.certainty)}
+                </td>
+                <Seen at={edge.last_seen} />
+              </tr>
+            );
+          })}
         </tbody>
       </table>
     </Scroll>

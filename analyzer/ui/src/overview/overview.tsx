@@ -1,8 +1,9 @@
 // The landing page: who is there, who calls whom, how sure the links are, what was slow.
 
-import type { ReactNode } from "react";
+import { type ReactNode, useMemo } from "react";
 import { usePolled } from "../api/poll";
 import type { EdgeList, LinkCounts, PerformanceMetrics, ServiceHealth, ServiceList, Status } from "../api/types";
+import { graphOf } from "../graph/model";
 import { CallsTable, ServicesTable } from "../graph/tables";
 import { ago, bytes, count, duration, percent, rate, shortId } from "../lib/format";
 import { Link, paths } from "../lib/router";
@@ -24,6 +25,7 @@ export function Overview() {
   const edges = usePolled<EdgeList>(`/api/distributed/edges${within}`, EVERY_MS);
   const speed = usePolled<PerformanceMetrics>("/api/performance/metrics?limit=5", EVERY_MS);
   const first = [status, services, edges].find((part) => part.error);
+  const graph = useMemo(() => edges.data && graphOf(edges.data), [edges.data]);
   const empty = status.data?.warmup.ready === true && status.data.spans === 0;
 
   return (
@@ -43,7 +45,7 @@ export function Overview() {
       />
       {empty ? (
         <FirstSteps />
-      ) : !edges.data || !services.data ? (
+      ) : !edges.data || !graph || !services.data ? (
         !first && <Waiting what="overview" />
       ) : (
         <div className={edges.stale ? "overview dim" : "overview"}>
@@ -57,7 +59,7 @@ export function Overview() {
             {edges.data.nodes.length === 0 ? (
               <Quiet words={shown.words} />
             ) : (
-              <ServicesTable graph={edges.data} services={services.data.services} health={health.data ?? []} />
+              <ServicesTable graph={graph} services={services.data.services} health={health.data ?? []} />
             )}
           </section>
           <section className="card wide" aria-labelledby="calls">
@@ -65,7 +67,7 @@ export function Overview() {
               <h2 id="calls">Calls between services</h2>
               <Link href={paths.graph}>Open the dependency graph</Link>
             </header>
-            {edges.data.edges.length === 0 ? <Quiet words={shown.words} /> : <CallsTable graph={edges.data} />}
+            {edges.data.edges.length === 0 ? <Quiet words={shown.words} /> : <CallsTable graph={graph} />}
           </section>
           <Slowest speed={speed.data} />
           <Analyzer status={status.data} />
@@ -158,11 +160,8 @@ function Analyzer({ status }: { status: Status | undefined }) {
     ["Left out of the graph", left === 0 ? "nothing" : `${count(left)} (a bound was reached)`],
   ];
   if (!status.warmup.ready) {
-    const { processed_spans, total_spans, last_error } = status.warmup;
-    facts.push([
-      "Reading back",
-      last_error ?? `${count(processed_spans)} of ${count(total_spans)} spans; numbers are still growing`,
-    ]);
+    const { processed_spans, total_spans } = status.warmup;
+    facts.push(["Reading back", `${count(processed_spans)} of ${count(total_spans)} spans; numbers are still growing`]);
   }
   return (
     <section className="card" aria-labelledby="analyzer">

@@ -90,10 +90,11 @@ export function CriticalPathCard({ path }: { path: CriticalPath }) {
               </thead>
               <tbody>
                 {savings.map((saving) => (
-                  <tr key={`${saving.service} ${saving.operation}`}>
+                  <tr key={`${saving.service} ${saving.operation} ${saving.part}`}>
                     <th scope="row">
                       <span className="cut operation">
                         <ServiceName name={saving.service} /> <span className="soft">{saving.operation}</span>
+                        {saving.part !== "own" && <span className="chip plain">{saving.part}</span>}
                       </span>
                     </th>
                     <td className="num">{duration(saving.self_ms)}</td>

@@ -36,6 +36,10 @@ export function Details({ trace, tree, index, select, close }: Props) {
         </p>
       )}
 
+      {span.conflicting && (
+        <p className="notice warn">This contradicts an earlier report of the same span, and counts for nothing.</p>
+      )}
+
       <dl className="facts">
         <dt>Duration</dt>
         <dd>
@@ -214,13 +218,16 @@ function Events({ span }: { span: SpanView }) {
 function Clock({ span }: { span: SpanView }) {
   const { clock } = span;
   if (!clock) return null;
-  const start = new Map(clock.start as unknown as [string, number][]);
-  const end = new Map(clock.end as unknown as [string, number][]);
-  const sure = new Map(clock.definite_end as unknown as [string, number][]);
+  const start = new Map(clock.start);
+  const end = new Map(clock.end);
+  const sure = new Map(clock.definite_end);
   const names = [...new Set([clock.strand, ...start.keys(), ...end.keys()])];
   return (
     <section>
       <h3>Vector clock</h3>
+      <p className="soft small">
+        Own tick {clock.start_tick} at the start, {clock.end_tick} at the end.
+      </p>
       <table className="clock">
         <caption className="hidden">Events of each strand known at the span's start and end</caption>
         <thead>

@@ -2,6 +2,7 @@
 // Everything is linear or n log n and free of recursion, so that ten thousand spans in one chain are no trouble.
 
 import type { PathStep, SpanView } from "../api/types";
+import { groupBy } from "../lib/group";
 
 /** What the tree is built from. */
 export type TreeSpan = Pick<SpanView, "span_id" | "parent_span_id" | "kind" | "start_ns" | "end_ns">;
@@ -17,12 +18,7 @@ export type Tree = {
 
 /** Builds the tree. A span whose parent is missing, or that would be its own ancestor, stands at the root. */
 export function buildTree(spans: readonly TreeSpan[]): Tree {
-  const byId = new Map<string, number[]>();
-  spans.forEach((span, index) => {
-    const same = byId.get(span.span_id);
-    if (same) same.push(index);
-    else byId.set(span.span_id, [index]);
-  });
+  const byId = groupBy(spans.keys(), (index) => spans[index]?.span_id ?? "");
 
   const parent = spans.map((span, index) => parentOf(span, index, spans, byId));
   cutCircles(parent);
@@ -150,14 +146,7 @@ export function hops(path: readonly Stretch[], rows: readonly number[], tree: Tr
 
 /** Hops by the lower of their rows, so that scrolling need not look at all of them. */
 export function hopsByLowerRow(all: readonly Hop[]): Map<number, Hop[]> {
-  const found = new Map<number, Hop[]>();
-  for (const hop of all) {
-    const row = Math.max(hop.from, hop.to);
-    const list = found.get(row);
-    if (list) list.push(hop);
-    else found.set(row, [hop]);
-  }
-  return found;
+  return groupBy(all, (hop) => Math.max(hop.from, hop.to));
 }
 
 /** With more hops than this, those that only pass by the rows in sight are left out: they would be a black wall. */

@@ -7,8 +7,8 @@ import { percent, probability } from "../lib/format";
 import { useServiceColour } from "../lib/services";
 import { Icon } from "./icons";
 
-/** A service's colour and name. */
-export function ServiceName({ name, virtual = false }: { name: string; virtual?: boolean }) {
+/** A service's colour and name; `words` where the name alone is not enough. */
+export function ServiceName({ name, words, virtual = false }: { name: string; words?: string; virtual?: boolean }) {
   const colour = useServiceColour();
   return (
     <span
@@ -16,7 +16,7 @@ export function ServiceName({ name, virtual = false }: { name: string; virtual?:
       style={virtual ? undefined : ({ "--hue": colour(name) } as CSSProperties)}
     >
       <i />
-      <span>{name}</span>
+      <span>{words ?? name}</span>
     </span>
   );
 }

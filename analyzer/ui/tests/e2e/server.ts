@@ -18,13 +18,13 @@ export type Mood = { empty: boolean; failing: boolean };
 /** A running stand-in. */
 export type Stand = { url: string; mood: Mood; asked: string[]; stop: () => Promise<void> };
 
-/** Serves `dist` and the fixtures on a free port of this machine. */
-export async function start(dist: string): Promise<Stand> {
+/** Serves `dist` on a free port of this machine, and as its API the fixtures or, where given, that of an analyzer. */
+export async function start(dist: string, analyzer?: string): Promise<Stand> {
   const mood: Mood = { empty: false, failing: false };
   const asked: string[] = [];
   const server = createServer((request, response) => {
     asked.push(request.url ?? "");
-    void answer(request, response, dist, mood);
+    void answer(request, response, dist, mood, analyzer);
   });
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
   const address = server.address();
@@ -37,9 +37,14 @@ function stop(server: Server): Promise<void> {
   return new Promise((done) => server.close(() => done()));
 }
 
-async function answer(request: IncomingMessage, response: ServerResponse, dist: string, mood: Mood) {
+async function answer(request: IncomingMessage, response: ServerResponse, dist: string, mood: Mood, analyzer?: string) {
   const url = new URL(request.url ?? "/", "http://stand");
   if (/^\/(api|status|health)(\/|$)/.test(url.pathname)) {
+    if (analyzer) {
+      const passed = await fetch(analyzer + request.url).catch(() => null);
+      response.writeHead(passed?.status ?? 502, { "content-type": "application/json" }).end(await passed?.text());
+      return;
+    }
     const [status, body] = mood.failing ? [503, failure("the store is overloaded; try again in 1s")] : api(url, mood);
     response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
     return;

@@ -25,16 +25,22 @@ describe("routes", () => {
 
 describe("the graph's state", () => {
   test("survives the way through the address", () => {
-    const state = { service: "a&b", edge: { from_service: "a→b", to_service: "c" }, table: true };
+    const edge = { from: "a→b", to: "c (shop, staging)", link: "Tcp" };
+    const state = { service: "a&b", edge, environment: "staging", table: true };
     expect(graphState(new URLSearchParams(withParams("", graphParams(state))))).toEqual(state);
   });
 
   test("is everything, drawn, in an empty address", () => {
-    expect(graphState(new URLSearchParams())).toEqual({ service: null, edge: null, table: false });
+    expect(graphState(new URLSearchParams())).toEqual({
+      service: null,
+      edge: null,
+      environment: null,
+      table: false,
+    });
   });
 
   test("changes name only what they change", () => {
-    expect(graphParams({ edge: null })).toEqual({ from: null, to: null });
+    expect(graphParams({ edge: null })).toEqual({ from: null, to: null, link: null });
   });
 });
 

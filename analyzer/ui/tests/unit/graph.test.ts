@@ -1,26 +1,91 @@
 import { describe, expect, test } from "vitest";
 import { arrowHead, bestLayout, COMPACT, FULL, layout, smoothPath } from "../../src/graph/layout";
-import { certaintyWords, edgeCertainty, edgeLabel, graphOf } from "../../src/graph/model";
+import {
+  around,
+  certaintyWords,
+  edgeCertainty,
+  edgeLabel,
+  edgeNamed,
+  environments,
+  type Graph,
+  graphOf,
+  nameOf,
+} from "../../src/graph/model";
 import { assignHues, HUES } from "../../src/lib/services";
 import { edges } from "../fixtures/shop";
 
 const answer = edges();
+const whole = graphOf(answer);
+const arrows = (graph: Graph) => graph.edges.map((edge) => `${edge.from.id} -> ${edge.to.id}`);
+const names = (graph: Graph) => graph.nodes.map((node) => node.id);
 
 describe("a filter", () => {
   test("leaves the service, its neighbours and the edges that touch it", () => {
-    const graph = graphOf(answer, "order");
-    expect(graph.edges.map((edge) => `${edge.from_service} -> ${edge.to_service}`)).toEqual([
-      "api -> order",
-      "order -> payment",
-    ]);
-    expect(graph.nodes.map((node) => node.name)).toEqual(["api", "order", "payment"]);
+    const graph = around(whole, "order");
+    expect(arrows(graph)).toEqual(["api -> order", "order -> payment"]);
+    expect(names(graph)).toEqual(["api", "order", "payment"]);
   });
 
   test("for a service that is not there leaves nothing", () => {
-    expect(graphOf(answer, "nobody")).toMatchObject({ nodes: [], edges: [] });
+    expect(around(whole, "nobody")).toEqual({ nodes: [], edges: [] });
   });
 
-  test("is off without a service", () => expect(graphOf(answer, null).edges).toBe(answer.edges));
+  test("is off without a service", () => expect(around(whole, null)).toBe(whole));
+});
+
+describe("services that share a name", () => {
+  const [node] = answer.nodes;
+  const [edge] = answer.edges;
+  if (!node || !edge) throw new Error("the fixture is empty");
+  const at = (name: string, environment: string | null, namespace: string | null = null) => ({
+    ...node,
+    name,
+    environment,
+    namespace,
+  });
+  const call = (from: string, to: string, environment: string | null, link_type = "Http") => {
+    return { ...edge, from_service: from, to_service: to, environment, link_type };
+  };
+  const twice = {
+    ...answer,
+    nodes: [at("api", "live"), at("api", "staging"), at("auth", "live"), at("auth", "staging"), at("db", null)],
+    edges: [
+      call("api", "auth", "live"),
+      call("api", "auth", "staging"),
+      call("api", "db", "staging"),
+      call("api", "db", "staging", "Tcp"),
+    ],
+    entry_points: [],
+  };
+  const graph = graphOf(twice);
+
+  test("stand apart, with what tells them apart in their names", () => {
+    expect(names(graph)).toEqual(["api (live)", "api (staging)", "auth (live)", "auth (staging)", "db"]);
+    expect(arrows(graph)).toEqual([
+      "api (live) -> auth (live)",
+      "api (staging) -> auth (staging)",
+      "api (staging) -> db",
+      "api (staging) -> db",
+    ]);
+    expect(new Set(graph.edges.map((one) => one.id)).size).toBe(4);
+  });
+
+  test("are all meant by their bare name, one by the long one", () => {
+    expect(around(graph, "auth").edges).toHaveLength(2);
+    expect(around(graph, "auth (live)").edges).toHaveLength(1);
+  });
+
+  test("are told apart by choosing an environment", () => {
+    expect(environments(twice)).toEqual(["live", "staging"]);
+    expect(names(graphOf(twice, "live"))).toEqual(["api", "auth", "db"]);
+    expect(arrows(graphOf(twice, "live"))).toEqual(["api -> auth"]);
+  });
+
+  test("and every edge is found again by what the address says of it", () => {
+    for (const one of graph.edges) expect(edgeNamed(graph, nameOf(one))).toBe(one);
+    expect(edgeNamed(graph, null)).toBeUndefined();
+    expect(edgeNamed(graph, { from: "api", to: "nobody", link: null })).toBeUndefined();
+  });
 });
 
 describe("certainty", () => {
@@ -52,7 +117,7 @@ test("an edge's label has calls, errors, latencies and certainty", () => {
 });
 
 describe("the layout", () => {
-  const graph = graphOf(answer, null);
+  const graph = whole;
 
   test.each([
     ["LR", FULL],
@@ -85,19 +150,20 @@ describe("the layout", () => {
     expect(bestLayout(graph, { width: 2400, height: 500 }).direction).toBe("LR");
   });
 
-  test("survives circles, calls to oneself, and edges of unknown nodes", () => {
-    const [first] = graph.edges;
+  test("survives circles, calls to oneself, and two kinds of call between the same two", () => {
+    const [first] = answer.edges;
     if (!first) throw new Error("no edge");
-    const odd = {
-      ...graph,
+    const odd = graphOf({
+      ...answer,
       edges: [
-        ...graph.edges,
+        ...answer.edges,
         { ...first, from_service: "payment", to_service: "frontend" },
         { ...first, from_service: "api", to_service: "api" },
+        { ...first, from_service: "api", to_service: "order", link_type: "Tcp" },
         { ...first, from_service: "api", to_service: "unheard of" },
       ],
-    };
-    expect(layout(odd, "LR").lines.size).toBe(graph.edges.length + 2);
+    });
+    expect(layout(odd, "LR").lines.size).toBe(answer.edges.length + 3);
   });
 
   test("lines are smooth and arrows point along their end", () => {
