@@ -31,7 +31,7 @@ pub(crate) struct Path {
     /// Each service's time on the path, the largest first.
     pub(crate) shares: Vec<(Arc<str>, i64)>,
     pub(crate) savings: Vec<Saving>,
-    /// The smallest probability among the links of the spans on the path.
+    /// The smallest probability among the links that hold it together.
     pub(crate) certainty: f64,
 }
 
@@ -64,11 +64,9 @@ impl Path {
         let sections: Vec<(Section, Part)> =
             tree.sections().into_iter().map(|section| (section, part(section.span))).collect();
         let mut shares: BTreeMap<&Arc<str>, i64> = BTreeMap::new();
-        let mut certainty = 1.0f64;
         for (section, _) in &sections {
             if let Some(span) = trace.facts.get(section.span) {
                 *shares.entry(&span.service.name).or_default() += section.end - section.start;
-                certainty = certainty.min(span.link.p);
             }
         }
         let mut shares: Vec<(Arc<str>, i64)> = shares.into_iter().map(|(name, ns)| (name.clone(), ns)).collect();
@@ -76,11 +74,28 @@ impl Path {
         Some(Self {
             total_ns: sections.iter().map(|(section, _)| section.end - section.start).sum(),
             savings: savings(trace, &Plan::new(&tree), &sections, part),
+            certainty: certainty(trace, &sections),
             sections,
             shares,
-            certainty,
         })
     }
+}
+
+/// The smallest probability among the links that hold the path together: those of its spans and of all above them.
+fn certainty(trace: &Trace, sections: &[(Section, Part)]) -> f64 {
+    let mut seen = vec![false; trace.facts.len()];
+    let mut least = 1.0f64;
+    for (section, _) in sections {
+        let mut at = Some(section.span);
+        while let Some(here) = at
+            && let Some(seen) = seen.get_mut(here)
+            && !std::mem::replace(seen, true)
+        {
+            least = least.min(trace.facts.get(here).map_or(1.0, |span| span.link.p));
+            at = trace.assembled.parents.get(here).and_then(|parent| parent.span());
+        }
+    }
+    least
 }
 
 fn savings(trace: &Trace, plan: &Plan<'_>, sections: &[(Section, Part)], part: impl Fn(usize) -> Part) -> Vec<Saving> {

@@ -24,6 +24,9 @@ pub(super) struct TraceFilter {
     pub(super) max_duration_ms: Option<f64>,
     /// Only traces with (`true`) or without (`false`) an error.
     pub(super) error: Option<bool>,
+    /// Only traces with a span that has this attribute, or whose process has: `name` or `name=value`. Looks into the
+    /// traces one by one: narrow the time as well.
+    pub(super) attribute: Option<String>,
     /// Only traces that began at or after this time: RFC 3339, or a number since 1970 in s, ms, µs or ns.
     pub(super) from: Option<String>,
     /// Only traces that began before this time.

@@ -1,5 +1,6 @@
 //! The handlers, one file per family of routes.
 
+mod attribute;
 pub(super) mod distributed;
 pub(super) mod metrics;
 pub(super) mod performance;

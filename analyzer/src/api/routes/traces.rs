@@ -3,6 +3,7 @@
 use axum::extract::State;
 use raceway_trace::TraceId;
 
+use super::attribute::Attribute;
 use crate::analysis::path::Path as CriticalWay;
 use crate::analysis::trace::Trace;
 use crate::api::App;
@@ -33,8 +34,17 @@ const PAGE_SIZE_MAX: u64 = 1000;
 pub(in crate::api) async fn list(State(app): State<App>, Params(filter): Params<TraceFilter>) -> Answer<TraceList> {
     let page = PageWanted::read(filter.page, filter.page_size, filter.cursor.as_deref())?;
     let query = page.query(read(&filter)?);
-    let rows = app.blocking(move |app| Ok(app.parts.store.traces(&query)?)).await?;
-    found(page.shown(&rows))
+    let attribute = filter.attribute.as_deref().map(Attribute::read).transpose()?;
+    let rows = app.blocking(move |app| match attribute {
+        None => Ok(page.shown(&app.parts.store.traces(&query)?)),
+        Some(attribute) => {
+            let (rows, looked_at) = attribute.search(&*app.parts.store, query)?;
+            let shown = page.shown(&rows);
+            let next_cursor = shown.next_cursor.or(looked_at.map(|(first_ns, id)| cursor(first_ns, id)));
+            Ok(TraceList { next_cursor, ..shown })
+        }
+    });
+    found(rows.await?)
 }
 
 /// All that is known of one trace
@@ -228,7 +238,11 @@ impl PageWanted {
             page_size: self.size,
             total_pages: page.total.div_ceil(self.size),
             traces: rows.map(shown::summary).collect(),
-            next_cursor: last.map(|row| format!("{}-{}", row.first_ns, row.trace_id)),
+            next_cursor: last.map(|row| cursor(row.first_ns, row.trace_id)),
         }
     }
+}
+
+fn cursor(first_ns: u64, trace_id: TraceId) -> String {
+    format!("{first_ns}-{trace_id}")
 }

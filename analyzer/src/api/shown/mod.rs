@@ -10,7 +10,7 @@ pub(super) use event::events;
 pub(super) use graph::{Wanted, dependencies_of, edge_list, health, hotspots, overflow, service_list};
 pub(super) use path::critical_path;
 pub(super) use performance::performance;
-pub(super) use trace::{dependencies, order, summary, view};
+pub(super) use trace::{dependencies, json, order, summary, view};
 
 /// ns as ms.
 fn ms(ns: i64) -> f64 {

@@ -349,7 +349,8 @@ pub(super) fn json_map(attributes: &[(Cow<'_, str>, Value<'_>)]) -> BTreeMap<Str
     attributes.iter().map(|(name, value)| (name.clone().into_owned(), json(value))).collect()
 }
 
-pub(super) fn json(value: &Value<'_>) -> serde_json::Value {
+/// A value as JSON.
+pub(in crate::api) fn json(value: &Value<'_>) -> serde_json::Value {
     match value {
         Value::Empty => serde_json::Value::Null,
         Value::Str(text) => text.as_ref().into(),

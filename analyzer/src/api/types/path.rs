@@ -22,7 +22,7 @@ pub struct CriticalPath {
     pub services: Vec<PathShare>,
     /// What would be won if an operation took no time, and how much slack the ones off the path have.
     pub savings: Vec<Saving>,
-    /// The smallest probability among the links of the spans on the path; 1 when all are certain.
+    /// The smallest probability among the links that hold the path together; 1 when all are certain.
     pub certainty: f64,
     /// Other roots: nobody knows where on the path what lies below them belongs.
     pub orphans: Vec<OrphanRoot>,
