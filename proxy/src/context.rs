@@ -244,7 +244,9 @@ pub(crate) fn stamp(head: &mut impl Fields, stamp: &Stamp<'_>, propagators: &Pro
             None => RACEWAY.iter().for_each(|name| head.remove(name)),
         }
     }
-    if propagators.b3 || propagators.b3_multi {
+    // Outside the house nothing but `traceparent` is said.
+    let inside = stamp.clock.is_some();
+    if inside && (propagators.b3 || propagators.b3_multi) {
         let sampling = if stamp.flags.sampled() { b3::Sampling::Accept } else { b3::Sampling::Deny };
         let ids = b3::Ids { trace_id: stamp.trace_id, span_id: stamp.span_id, parent_span_id: None };
         let b3 = B3 { ids: Some(ids), sampling };
@@ -258,7 +260,7 @@ pub(crate) fn stamp(head: &mut impl Fields, stamp: &Stamp<'_>, propagators: &Pro
             }
         }
     }
-    if propagators.jaeger {
+    if inside && propagators.jaeger {
         let flags = u8::from(stamp.flags.sampled());
         let uber = UberTraceId { trace_id: stamp.trace_id, span_id: stamp.span_id, parent_span_id: None, flags };
         head.replace(jaeger::NAME, &mut |value| uber.write(value));

@@ -3,7 +3,9 @@
 //! Pools open connections long before they use them, and some servers greet (SMTP, MySQL), so neither side can be
 //! waited for alone.
 
+use std::future::Future;
 use std::task::Poll;
+use std::time::Duration;
 
 use crate::conn::Conn;
 
@@ -23,8 +25,15 @@ pub(crate) enum Protocol {
 /// RFC 9113, section 3.4.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Waits until the first bytes tell. What was read stays in the connections' inputs.
-pub(crate) async fn protocol(down: &mut Conn, mut up: Option<&mut Conn>, line_bytes_max: usize) -> Protocol {
+/// Waits until the first bytes tell. What was read stays in the connections' inputs. A first line that has begun and
+/// is not whole after `patience` is taken for HTTP, which then has its own word for it.
+pub(crate) async fn protocol(
+    down: &mut Conn,
+    mut up: Option<&mut Conn>,
+    line_bytes_max: usize,
+    patience: Duration,
+) -> Protocol {
+    let mut slow = None;
     std::future::poll_fn(|cx| {
         loop {
             if let Some(protocol) = first_line(&down.input, line_bytes_max) {
@@ -36,6 +45,12 @@ pub(crate) async fn protocol(down: &mut Conn, mut up: Option<&mut Conn>, line_by
                 Poll::Ready(Ok(_)) => continue,
                 Poll::Ready(Err(_)) => return Poll::Ready(Protocol::Nothing),
                 Poll::Pending => {}
+            }
+            if !down.input.is_empty() {
+                let slow = slow.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+                if slow.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Protocol::Http1);
+                }
             }
             let Some(up) = &mut up else { return Poll::Pending };
             return match up.poll_fill(cx) {

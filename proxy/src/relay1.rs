@@ -87,15 +87,15 @@ impl Pair {
         if let Poll::Ready(count) = self.down.poll_fill(cx)? {
             return Poll::Ready(Ok(count > 0));
         }
-        let Some(up) = &mut self.up else { return Poll::Pending };
-        loop {
-            let count = ready!(up.poll_fill(cx))?;
-            if count == 0 {
-                return self.down.poll_flush(cx).map_ok(|()| false);
+        if self.down.output.is_empty() {
+            let Some(up) = &mut self.up else { return Poll::Pending };
+            if ready!(up.poll_fill(cx))? == 0 {
+                return Poll::Ready(Ok(false));
             }
             self.down.outgoing().extend_from_slice(&up.input);
             up.input.clear();
         }
+        self.down.poll_flush(cx).map_ok(|()| false)
     }
 
     /// Answers a request that goes nowhere; the connection ends afterwards.
@@ -195,14 +195,14 @@ impl Exchange1<'_> {
         let Pair { down, up, request, response } = &mut *self.pair;
         let Some(up) = up else { return Poll::Ready(Err(Attempt::Nothing(io::ErrorKind::NotConnected.into()))) };
         loop {
+            if ready!(down.poll_flush(cx)).is_err() {
+                return Poll::Ready(Err(Attempt::Failed(Failure::CallerGone)));
+            }
             match response.read(&mut up.input, &self.sidecar.limits, request.method()) {
                 Ok(false) => {}
                 Ok(true) if matches!(response.status(), 100 | 102..=199) => {
                     response.strip_hop_by_hop(false);
                     response.write(down.outgoing());
-                    if let Poll::Ready(Err(_)) = down.poll_flush(cx) {
-                        return Poll::Ready(Err(Attempt::Failed(Failure::CallerGone)));
-                    }
                     continue;
                 }
                 Ok(true) => return Poll::Ready(Ok(())),

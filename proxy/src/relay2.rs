@@ -194,8 +194,12 @@ impl Exchange for Exchange2 {
     }
 
     async fn send(&mut self) -> Result<(), Failure> {
-        let sender = self.pair.sender().await?;
-        let mut sender = sender.ready().await.map_err(|error| self.pair.failure(error))?;
+        let pair = Arc::clone(&self.pair);
+        let connected = async { pair.sender().await?.ready().await.map_err(|error| pair.failure(error)) };
+        let mut sender = tokio::select! {
+            sender = connected => sender?,
+            _ = std::future::poll_fn(|cx| self.respond.poll_reset(cx)) => return Err(Failure::CallerGone),
+        };
         let mut request = Request::new(());
         *request.method_mut() = self.head.method.clone();
         *request.uri_mut() = self.head.uri.clone();

@@ -27,6 +27,8 @@ pub(crate) struct Handling {
     pub(crate) trace_id: TraceId,
     /// S, the SERVER span.
     pub(crate) server: SpanId,
+    /// X, the id that a Raceway SDK in the application takes as its own.
+    pub(crate) app: SpanId,
     /// The flags that came or were chosen.
     pub(crate) flags: Flags,
     /// `tracestate` as it came, our member included.
@@ -47,7 +49,7 @@ struct State {
 
 impl Handling {
     pub(crate) fn new(
-        (trace_id, server): (TraceId, SpanId),
+        (trace_id, server, app): (TraceId, SpanId, SpanId),
         caller: (Option<SpanId>, Option<Box<str>>),
         flags: Flags,
         tracestate: Vec<u8>,
@@ -55,15 +57,7 @@ impl Handling {
         strand: Strand,
     ) -> Arc<Self> {
         let state = Mutex::new(State { strand, sent: Vec::new() });
-        Arc::new(Self { trace_id, server, caller, flags, tracestate, p, state })
-    }
-
-    /// X, the id that a Raceway SDK in the application takes as its own.
-    ///
-    /// Derived from S by a step that undoes itself, so that no table has to lead back from X. Both ids travel side by
-    /// side anyway; the step only has to make them differ.
-    pub(crate) fn app(&self) -> SpanId {
-        flipped(self.server)
+        Arc::new(Self { trace_id, server, app, caller, flags, tracestate, p, state })
     }
 
     /// Works with the strand's clock.
@@ -90,9 +84,11 @@ impl Handling {
 }
 
 /// All requests in flight through one sidecar.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Requests {
     table: Mutex<Table>,
+    /// Turns S into X and X into S.
+    key: u64,
 }
 
 #[derive(Debug, Default)]
@@ -130,6 +126,16 @@ pub(crate) struct Situation {
 }
 
 impl Requests {
+    pub(crate) fn new() -> Self {
+        Self { table: Mutex::default(), key: fastrand::u64(1..) }
+    }
+
+    /// X for S, and S for X: a step that undoes itself, so that no table has to lead back from X. Its key is this
+    /// process's own, so that two sidecars in a row do not undo each other's.
+    pub(crate) fn app_id(&self, server: SpanId) -> SpanId {
+        SpanId::new(server.get() ^ self.key).unwrap_or(server)
+    }
+
     /// A request goes to the application.
     pub(crate) fn open(&self, handling: &Arc<Handling>, now: Instant) {
         let mut table = self.table();
@@ -161,7 +167,7 @@ impl Requests {
             table.answered.pop_front();
             table.forget(&oldest);
         }
-        table.by_id.get(&id).or_else(|| table.by_id.get(&flipped(id))).cloned()
+        table.by_id.get(&id).or_else(|| table.by_id.get(&self.app_id(id))).cloned()
     }
 
     /// The parent of a request, mended where the Raceway SDK made the call: it names its first callee's span as the
@@ -215,9 +221,4 @@ impl Table {
             self.by_id.remove(&handling.server);
         }
     }
-}
-
-/// Another id for each id, and back: every bit turned, or the same where that would be zero.
-fn flipped(id: SpanId) -> SpanId {
-    SpanId::new(!id.get()).unwrap_or(id)
 }

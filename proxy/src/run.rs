@@ -26,6 +26,10 @@ use crate::sidecar::Sidecar;
 use crate::upstream::{Dialer, Target};
 use crate::{listen, log, serve};
 
+/// How long nothing must be in flight before a stopping sidecar ends: a few times what a caller on a kept-alive
+/// connection takes from one request to the next, and short enough for people who wait.
+const QUIET: Duration = Duration::from_millis(250);
+
 /// How long the last spans may take to reach the analyzer once everything else has ended.
 const FLUSH_MAX: Duration = Duration::from_secs(5);
 
@@ -128,7 +132,7 @@ async fn serve_until_stopped(mut config: Config, background: &Background) -> Res
         tracing::warn!("{warning}");
     }
     if let Some(path) = ready_file {
-        addresses.write(&path)?;
+        addresses.write(&path).map_err(|error| Stopped::Usage(vec![format!("--ready-file: {error}")]))?;
     }
     if let Some(admin) = &admin {
         admin.ready();
@@ -138,7 +142,17 @@ async fn serve_until_stopped(mut config: Config, background: &Background) -> Res
     tracing::info!(signal, ?grace, "stopping: requests in flight are finished first");
     drain.begin();
     let finished = async {
-        let left = drain.wait_idle(Instant::now() + grace).await;
+        let deadline = Instant::now() + grace;
+        let mut left = drain.wait_idle(deadline).await;
+        // Nothing in flight for a moment is not the end: callers have connections open, and learn from the next answer
+        // that they should go elsewhere.
+        while left == 0 && Instant::now() < deadline {
+            tokio::time::sleep(QUIET).await;
+            if drain.open() == 0 {
+                break;
+            }
+            left = drain.wait_idle(deadline).await;
+        }
         if left > 0 {
             tracing::warn!(left, "requests were still open at the end of the grace period");
         }

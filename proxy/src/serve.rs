@@ -96,7 +96,7 @@ async fn converse(
     way: Way,
     caller: IpAddr,
 ) {
-    match detect::protocol(&mut down, up.as_mut(), sidecar.limits.head_bytes).await {
+    match detect::protocol(&mut down, up.as_mut(), sidecar.limits.head_bytes, sidecar.config.header_timeout).await {
         Protocol::Http1 => http1(&sidecar, Pair::new(down, up), &target, way, caller).await,
         Protocol::Http2 => http2(&sidecar, down, up, target, way, caller).await,
         Protocol::Other => bytes(&sidecar, down, up, &target, way).await,

@@ -65,7 +65,7 @@ impl Sidecar {
             edges,
             dialer: Arc::new(dialer),
             drain,
-            requests: Requests::default(),
+            requests: Requests::new(),
             adopted: Mutex::default(),
             strands: AtomicU64::new(1),
         }

@@ -51,15 +51,6 @@ pub(crate) enum Link {
     },
 }
 
-/// The least probability with which a call is stamped as part of a request's trace.
-fn bound(policy: LinkPolicy) -> Probability {
-    match policy {
-        LinkPolicy::Certain => Probability::CERTAIN,
-        LinkPolicy::Likely => Probability::new(0.90),
-        LinkPolicy::All => Probability::new(0.50),
-    }
-}
-
 /// Says where a call belongs, given what it carried.
 pub(crate) fn resolve(context: &Context, requests: &Requests, policy: LinkPolicy, now: Instant) -> Link {
     if let Some(link) = header::link(context, requests, now) {
@@ -67,8 +58,7 @@ pub(crate) fn resolve(context: &Context, requests: &Requests, policy: LinkPolicy
     }
     let situation = requests.call_without_context(CANDIDATES_MAX, now);
     if let Some((handling, p)) = sole::link(&situation)
-        && policy != LinkPolicy::Certain
-        && p >= bound(policy)
+        && policy.admits(p.get())
     {
         let parent = handling.server;
         return Link::Request { handling, parent, method: Method::Sole, p, candidates: situation.count };

@@ -52,9 +52,11 @@ impl ClientSpan {
         target: &Target,
     ) -> Self {
         let call = Call::open(sidecar, head);
-        let minted = context.clock.as_ref().map_or_else(new_span_id, |clock| clock.span_id);
+        let minted = context.clock.as_ref().map(|clock| clock.span_id);
         let speaks = context.speaks;
         let (strand, place) = place(sidecar, context, link);
+        // A clock passed on as it came names the application itself, not its callee.
+        let minted = minted.filter(|minted| *minted != strand.app).unwrap_or_else(new_span_id);
         strand.remember_sent(place.span_id);
         strand.remember_sent(minted);
         sidecar.metrics.linked(place.method);
@@ -101,6 +103,9 @@ impl ClientSpan {
     /// The callee has answered.
     pub(crate) fn answered(&mut self, head: &mut impl ResponseHead) {
         self.call.answered(head);
+        if !self.sidecar.config.propagators.raceway {
+            return;
+        }
         let reply = context::take_reply(head, self.place.trace_id, self.speaks, &self.sidecar.metrics);
         if reply.clock.is_none() && reply.projection.is_none() {
             return;
@@ -238,7 +243,7 @@ fn place(sidecar: &Sidecar, context: Context, link: Link) -> (Arc<Handling>, Pla
     let own_strand = |trace_id, flags, p| {
         let service = &*sidecar.config.identity.service;
         let strand = Strand::receive(sidecar.new_strand(), forwarded, context.projection.as_ref(), service);
-        Handling::new((trace_id, span_id), (None, None), flags, Vec::new(), p, strand)
+        Handling::new((trace_id, span_id, span_id), (None, None), flags, Vec::new(), p, strand)
     };
     let forwarded_p = context.member.map_or(Probability::CERTAIN, |member| member.p);
     match link {

@@ -54,7 +54,7 @@ impl ServerSpan {
         let p = context.member.map_or(Probability::CERTAIN, |member| member.p);
         let named = caller.as_ref().map(|(service, _)| &**service);
         let parent = sidecar.requests.mended_parent(context.parent, named, service);
-        let ids = (trace_id, server);
+        let ids = (trace_id, server, sidecar.requests.app_id(server));
         let called_by = named.map(Box::from);
         let handling = Handling::new(ids, (parent, called_by), flags, context.tracestate, p, strand);
         sidecar.requests.open(&handling, call.started);
@@ -88,7 +88,7 @@ impl ServerSpan {
                 tracestate: &handling.tracestate,
                 member,
                 clock: Some(Clocked {
-                    span_id: handling.app(),
+                    span_id: handling.app,
                     parent: Some(handling.server),
                     service: &self.sidecar.config.identity.service,
                     instance: &self.sidecar.config.identity.instance,
@@ -182,7 +182,7 @@ impl ServerSpan {
             span.set("raceway.caller.service", service.as_str());
             span.set("raceway.caller.instance", instance.as_str());
         }
-        let app = handling.app().to_hex();
+        let app = handling.app.to_hex();
         span.set("raceway.app.span_id", str::from_utf8(&app).unwrap_or_default());
         span.set("raceway.parent.method", self.method.word());
         if let Some(text) = &self.trace_text {
