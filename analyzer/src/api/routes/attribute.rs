@@ -81,6 +81,11 @@ impl Attribute {
 fn says(own: &Value<'_>, value: &str) -> bool {
     match own {
         Value::Str(text) => text == value,
-        other => json(other).to_string() == value,
+        Value::Int(number) => value.parse() == Ok(*number),
+        Value::Double(number) => value.parse() == Ok(*number),
+        Value::Bool(yes) => value.parse() == Ok(*yes),
+        Value::Empty | Value::Array(_) | Value::Map(_) | Value::Bytes(_) => {
+            serde_json::from_str::<serde_json::Value>(value).is_ok_and(|value| value == json(own))
+        }
     }
 }
