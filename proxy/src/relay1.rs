@@ -205,6 +205,10 @@ impl Exchange1<'_> {
                     response.write(down.outgoing());
                     continue;
                 }
+                Ok(true) if response.status() == 101 && request.upgrade().is_none() => {
+                    let failure = Failure::BadAnswer { target: target(), flaw: "unasked_upgrade" };
+                    return Poll::Ready(Err(Attempt::Failed(failure)));
+                }
                 Ok(true) => return Poll::Ready(Ok(())),
                 Err(error) => return Poll::Ready(Err(Attempt::Failed(Failure::of_answer(error, self.target)))),
             }
@@ -373,7 +377,10 @@ impl Exchange for Exchange1<'_> {
                 .await
                 .map_err(|error| Failure::Broken { target: self.target.to_string(), error });
         }
-        std::future::poll_fn(|cx| self.poll_deliver(cx)).await
+        std::future::poll_fn(|cx| self.poll_deliver(cx)).await?;
+        // What the application said beyond its answer must not be taken for the next one.
+        self.persistent &= self.pair.up.as_ref().is_some_and(|up| up.input.is_empty());
+        Ok(())
     }
 
     async fn refuse(&mut self, failure: &Failure) {
