@@ -5,6 +5,8 @@
 mod json;
 mod metrics;
 mod spans;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::sync::Arc;
