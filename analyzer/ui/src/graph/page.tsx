@@ -200,7 +200,7 @@ function Legend() {
 }
 
 const LINES = [
-  ["certain", "every link certain"],
-  ["likely", "some links only likely"],
+  ["certain", "all links certain"],
+  ["likely", "links likely, or mixed"],
   ["unlinked", "most calls unlinked"],
 ] as const;

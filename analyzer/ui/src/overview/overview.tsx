@@ -23,7 +23,7 @@ export function Overview() {
   const services = usePolled<ServiceList>(`/api/services${within}`, EVERY_MS);
   const health = usePolled<ServiceHealth[]>(`/api/services/health${within}`, EVERY_MS);
   const edges = usePolled<EdgeList>(`/api/distributed/edges${within}`, EVERY_MS);
-  const speed = usePolled<PerformanceMetrics>("/api/performance/metrics?limit=5", EVERY_MS);
+  const speed = usePolled<PerformanceMetrics>("/api/performance/metrics", EVERY_MS);
   const first = [status, services, edges].find((part) => part.error);
   const graph = useMemo(() => edges.data && graphOf(edges.data), [edges.data]);
   const empty = status.data?.warmup.ready === true && status.data.spans === 0;
@@ -130,7 +130,7 @@ function Slowest({ speed }: { speed: PerformanceMetrics | undefined }) {
         </span>
       </header>
       <ol className="slowest">
-        {latency.slowest_traces.map((trace) => (
+        {latency.slowest_traces.slice(0, 5).map((trace) => (
           <li key={trace.trace_id}>
             <Link href={paths.trace(trace.trace_id)} className="mono">
               {shortId(trace.trace_id)}

@@ -5,8 +5,9 @@ import type { Link as SpanLink, SpanView, TraceView } from "../api/types";
 import { dateTime, duration, percent, plural, probability, shortId } from "../lib/format";
 import { Link, paths, withParams } from "../lib/router";
 import { Icon } from "../ui/icons";
-import { CertaintyChip, ServiceName } from "../ui/parts";
+import { ServiceName } from "../ui/parts";
 import type { Tree } from "./geometry";
+import { isEntry, LinkChip } from "./link-chip";
 import "./details.css";
 
 type Props = { trace: TraceView; tree: Tree; index: number; select: (index: number) => void; close: () => void };
@@ -99,7 +100,7 @@ export function Details({ trace, tree, index, select, close }: Props) {
       <section>
         <h3>Link to its cause</h3>
         <p className="link-words">
-          <CertaintyChip link={span.link} /> {linkWords(span)}
+          <LinkChip span={span} /> {linkWords(span)}
         </p>
         <Candidates span={span} trace={trace} select={select} />
       </section>
@@ -121,24 +122,23 @@ const KINDS: Record<SpanView["kind"], string> = {
 };
 
 /** What told the sidecar which request caused this span. */
-function linkWords({ link, kind, orphan }: SpanView): string {
+function linkWords(span: SpanView): string {
+  const { link, orphan } = span;
   if (orphan) return "A parent is named, but it never came.";
   const among = link.candidates && link.candidates > 1 ? ` ${plural(link.candidates, "request")} were in flight.` : "";
   const sure = link.certainty === "likely" ? ` Right with probability ${probability(link.p)}.` : "";
-  return METHODS[link.method](kind) + among + sure;
+  if (isEntry(span)) return "The request came without a context: the trace begins here.";
+  return METHODS[link.method] + among + sure;
 }
 
-const METHODS: Record<SpanLink["method"], (kind: SpanView["kind"]) => string> = {
-  header: () => "A context came with the request.",
-  carrier: () => "An agent in the runtime carried the context to the call.",
-  process: () => "The process that called had one request in flight.",
-  thread: () => "The thread that called was working on this request.",
-  sole: () => "It was the only request in flight when the call was made.",
-  bayes: () => "Timing and content point to this request.",
-  root: (kind) =>
-    kind === "client"
-      ? "Which request caused this call is not known."
-      : "The request came without a context: the trace begins here.",
+const METHODS: Record<SpanLink["method"], string> = {
+  header: "A context came with the request.",
+  carrier: "An agent in the runtime carried the context to the call.",
+  process: "The process that called had one request in flight.",
+  thread: "The thread that called was working on this request.",
+  sole: "It was the only request in flight when the call was made.",
+  bayes: "Timing and content point to this request.",
+  root: "Which request caused this call is not known.",
 };
 
 function Candidates({ span, trace, select }: { span: SpanView; trace: TraceView; select: (index: number) => void }) {

@@ -230,9 +230,7 @@ function Row({ trace, share }: { trace: TraceSummary; share: number }) {
         <span className="took-bar" style={{ width: `calc((100% - 2 * var(--gap-2)) * ${share.toFixed(3)})` }} />
         <span>{duration(trace.duration_ms)}</span>
       </td>
-      <td>
-        <TraceCertainty p={trace.certainty} />
-      </td>
+      <td>{trace.span_count > 1 ? <TraceCertainty p={trace.certainty} /> : <span className="soft">none</span>}</td>
       <td className="num">
         {trace.error_count > 0 ? (
           <span className="chip bad">

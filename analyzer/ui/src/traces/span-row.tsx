@@ -5,14 +5,16 @@ import type { SpanView } from "../api/types";
 import { duration } from "../lib/format";
 import { useServiceColour } from "../lib/services";
 import { Icon } from "../ui/icons";
-import { CertaintyChip } from "../ui/parts";
 import { bar, type Range, type Stretch } from "./geometry";
+import { LinkChip } from "./link-chip";
 
 type Props = {
   index: number;
   row: number;
   top: number;
   span: SpanView;
+  /** Whom it calls, where it is a call. */
+  target: string | undefined;
   depth: number;
   childCount: number;
   open: boolean;
@@ -32,13 +34,12 @@ export const SpanRow = memo(Row, (a, b) =>
 );
 
 function Row(props: Props) {
-  const { index, row, top, span, depth, childCount, open, selected, range, critical, select, toggle } = props;
+  const { index, row, top, span, target, depth, childCount, open, selected, range, critical, select, toggle } = props;
   const colour = useServiceColour();
   const fold = (event: MouseEvent) => {
     event.stopPropagation();
     toggle(index);
   };
-  const isEntry = span.link.method === "root" && span.kind !== "client";
   return (
     <div
       id={`span-${index}`}
@@ -72,25 +73,21 @@ function Row(props: Props) {
           </span>
         )}
         <b>{span.service}</b>
-        {(span.kind === "client" || span.kind === "producer") && (
-          <span className="soft kind" title="a call that was made">
-            <span aria-hidden="true">→</span>
+        {target !== undefined && (
+          <>
+            <span className="soft kind" aria-hidden="true">
+              →
+            </span>
             <span className="hidden">calls</span>
-          </span>
+          </>
         )}
-        <span className="cut soft">{span.name}</span>
+        <span className="cut soft">
+          {target && <span className="target">{target} </span>}
+          {span.name}
+        </span>
       </div>
       <div className="link" role="gridcell">
-        {span.orphan ? (
-          <span className="chip warn">orphan</span>
-        ) : isEntry ? (
-          <span className="chip plain">
-            <Icon name="enter" />
-            root
-          </span>
-        ) : (
-          <CertaintyChip link={span.link} />
-        )}
+        <LinkChip span={span} />
       </div>
       <div className="time" role="gridcell">
         <Bar span={span} range={range} critical={critical} />

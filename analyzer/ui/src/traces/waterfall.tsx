@@ -62,6 +62,7 @@ export function Waterfall({ trace, tree, selected, select }: Props) {
   );
   const jumps = useMemo(() => hops(path, rows, tree), [path, rows, tree]);
   const jumpsByRow = useMemo(() => hopsByLowerRow(jumps), [jumps]);
+  const targets = useMemo(() => callTargets(trace), [trace]);
   const marks = useTicks(range, scroller);
 
   const virtual = useVirtualizer({
@@ -157,6 +158,7 @@ export function Waterfall({ trace, tree, selected, select }: Props) {
                 row={item.index}
                 top={item.start}
                 span={span}
+                target={targets.get(index)}
                 depth={tree.depth[index] ?? 0}
                 childCount={tree.children[index]?.length ?? 0}
                 open={!closed.has(index)}
@@ -175,6 +177,18 @@ export function Waterfall({ trace, tree, selected, select }: Props) {
 }
 
 const AXIS_HEIGHT = 28;
+
+/** Whom each call goes to, by its place in the list of spans. */
+function callTargets(trace: TraceView): Map<number, string> {
+  const called = new Map(trace.edges.map((call) => [call.client_span_id, call.to]));
+  const found = new Map<number, string>();
+  trace.spans.forEach((span, index) => {
+    if (span.kind !== "client" && span.kind !== "producer") return;
+    const peer = called.get(span.span_id) ?? span.attributes["peer.service"] ?? span.attributes["server.address"];
+    found.set(index, typeof peer === "string" ? peer : "");
+  });
+  return found;
+}
 
 /** Zooming keeps the selected span's middle in its place, else the middle of what is shown. */
 function focus(range: Range, trace: TraceView, selected: number): number {
