@@ -1,6 +1,7 @@
 //! Working out what spans mean.
 
 pub(crate) mod assemble;
+mod cache;
 mod critical_path;
 pub(crate) mod facts;
 pub(crate) mod graph;
@@ -13,12 +14,17 @@ mod sketch;
 pub(crate) mod skew;
 pub(crate) mod trace;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use raceway_analyzer_client::Reported;
+use raceway_trace::TraceId;
 
 use crate::ingest::EdgeCounter;
 use crate::live::Live;
+use cache::Cache;
+use facts::Facts;
 use graph::Graph;
 use skew::TraceClocks;
 use trace::Trace;
@@ -27,11 +33,12 @@ use trace::Trace;
 #[derive(Debug)]
 pub struct View {
     graph: Graph,
+    cache: Cache,
 }
 
 impl Default for View {
     fn default() -> Self {
-        Self { graph: Graph::new(now_ns) }
+        Self { graph: Graph::new(now_ns), cache: Cache::default() }
     }
 }
 
@@ -41,18 +48,25 @@ impl View {
         &self.graph
     }
 
-    /// Works out a trace. `raw` leaves its times as they were reported.
-    pub(crate) fn trace(&self, reported: Vec<Reported>, raw: bool) -> Trace {
-        Trace::new(reported, |calls| {
+    /// A trace, worked out; `read` gives its spans if they are needed. `raw` leaves its times as they were reported.
+    pub(crate) fn trace<E>(
+        &self,
+        id: TraceId,
+        raw: bool,
+        read: impl FnOnce() -> Result<Vec<Reported>, E>,
+    ) -> Result<Arc<Trace>, E> {
+        let clocks = |calls: &[(&Facts, &Facts)]| {
             let clocks = self.graph.skew(|skew| skew::correct(skew, calls));
-            if raw { TraceClocks { corrections: Default::default(), ..clocks } } else { clocks }
-        })
+            if raw { TraceClocks { corrections: BTreeMap::new(), ..clocks } } else { clocks }
+        };
+        self.cache.get((id, raw), || Ok(Trace::new(read()?, clocks)))
     }
 }
 
 impl Live for View {
     fn observe(&self, fresh: &[Reported]) {
         self.graph.observe(fresh);
+        self.cache.forget(fresh.iter().map(|reported| reported.span.trace_id));
     }
 
     fn observe_edges(&self, counters: &[EdgeCounter]) {

@@ -15,6 +15,7 @@ use super::skew::{TraceClocks, instance};
 const APART_MAX_NS: i64 = 1 << 60;
 
 /// A trace.
+#[derive(Debug)]
 pub(crate) struct Trace {
     pub(crate) reported: Vec<Reported>,
     pub(crate) facts: Vec<Facts>,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 
 use super::types::Envelope;
 use crate::store::StoreError;
@@ -70,10 +71,15 @@ pub(super) async fn not_allowed(method: Method) -> Problem {
     Problem::NotAllowed(method)
 }
 
-/// An answer in its envelope.
-pub(super) type Answer<T> = Result<Json<Envelope<T>>, Problem>;
+/// An answer in its envelope, or why there is none.
+pub(super) type Answer = Result<Response, Problem>;
 
-/// Wraps what was found.
-pub(super) fn found<T>(data: T) -> Answer<T> {
-    Ok(Json(Envelope { success: true, data: Some(data), error: None }))
+/// Wraps what was found. Writing JSON takes time: large answers are wrapped where blocking is allowed.
+pub(super) fn found<T: Serialize>(data: T) -> Answer {
+    let body = Envelope { success: true, data: Some(data), error: None };
+    let json = serde_json::to_vec(&body).map_err(|error| {
+        tracing::error!(%error, "an answer cannot be written as JSON");
+        Problem::GivenUp
+    })?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], json).into_response())
 }

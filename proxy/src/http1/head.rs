@@ -240,7 +240,8 @@ fn target_form<'a>(method: &[u8], target: &'a [u8]) -> Option<TargetForm<'a>> {
             let colon = memchr::memchr(b':', target)?;
             let (scheme, rest) = target.split_at(colon);
             let rest = rest.strip_prefix(b"://")?;
-            let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+            // A target has no fragment (RFC 9112 §3.2), and where one follows the authority, readers differ about the host.
+            let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
             let (authority, rest) = rest.split_at(end);
             let scheme_valid = scheme.first().is_some_and(u8::is_ascii_alphabetic)
                 && scheme.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));

@@ -82,6 +82,7 @@ impl Ticks {
 }
 
 /// The order of the spans of one trace.
+#[derive(Debug)]
 pub(crate) struct Orders {
     /// Per span, where a sidecar noted it.
     pub(crate) ticks: Vec<Option<Ticks>>,

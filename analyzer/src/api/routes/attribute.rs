@@ -4,9 +4,10 @@
 use raceway_analyzer_client::{Reported, Value};
 use raceway_trace::TraceId;
 
+use crate::api::Work;
 use crate::api::problem::Problem;
 use crate::api::shown::json;
-use crate::store::{SpanStore, StoreError, TracePage, TraceQuery};
+use crate::store::{TracePage, TraceQuery};
 
 /// Traces looked into per request: some tenths of a second of reading.
 const TRACES_MAX: usize = 2_000;
@@ -33,11 +34,8 @@ impl Attribute {
     }
 
     /// The page of a query, of traces that have the attribute; and where to go on if not all could be looked at.
-    pub(super) fn search(
-        &self,
-        store: &dyn SpanStore,
-        mut query: TraceQuery,
-    ) -> Result<(TracePage, Option<LookedAt>), StoreError> {
+    pub(super) fn search(&self, work: &Work, mut query: TraceQuery) -> Result<(TracePage, Option<LookedAt>), Problem> {
+        let store = work.store();
         let (mut skip, wanted) = (query.skip, query.limit);
         (query.skip, query.limit) = (0, PORTION);
         let mut found = TracePage::default();
@@ -46,6 +44,7 @@ impl Attribute {
             let rows = store.traces(&query)?.rows;
             let more = rows.len() == PORTION;
             for row in rows {
+                work.wanted()?;
                 looked_at += 1;
                 query.after = Some((row.first_ns, row.trace_id));
                 if !store.trace(row.trace_id)?.iter().any(|span| self.is_in(span)) {

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 
+use crate::analysis::now_ns;
 use crate::api::App;
 use crate::api::extract::Params;
 use crate::api::problem::{Answer, found};
@@ -20,11 +21,11 @@ use crate::api::types::*;
     ),
     tag = "distributed"
 )]
-pub(in crate::api) async fn edges(State(app): State<App>, Params(filter): Params<EdgeFilter>) -> Answer<EdgeList> {
-    let snapshot = app.snapshot(&filter.window()).await?;
+pub(in crate::api) async fn edges(State(app): State<App>, Params(filter): Params<EdgeFilter>) -> Answer {
+    let window = filter.window();
     let EdgeFilter { service, from, to, environment, namespace, .. } = filter;
     let wanted = Wanted { service, from, to, environment, namespace };
-    found(shown::edge_list(&snapshot, &wanted, app.now_ns()))
+    app.answer(move |work| Ok(shown::edge_list(&work.snapshot(&window)?, &wanted, now_ns()))).await
 }
 
 /// Where most happens
@@ -38,10 +39,9 @@ pub(in crate::api) async fn edges(State(app): State<App>, Params(filter): Params
     ),
     tag = "distributed"
 )]
-pub(in crate::api) async fn hotspots(State(app): State<App>, Params(limit): Params<Limit>) -> Answer<Hotspots> {
-    let snapshot = app.snapshot(&Window::default()).await?;
+pub(in crate::api) async fn hotspots(State(app): State<App>, Params(limit): Params<Limit>) -> Answer {
     let limit = limit.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    found(shown::hotspots(&snapshot, limit))
+    app.answer(move |work| Ok(shown::hotspots(&work.snapshot(&Window::default())?, limit))).await
 }
 
 /// Races across traces
@@ -51,7 +51,7 @@ pub(in crate::api) async fn hotspots(State(app): State<App>, Params(limit): Para
     responses((status = 200, description = "Races across traces", body = Envelope<GlobalRaces>)),
     tag = "distributed"
 )]
-pub(in crate::api) async fn global_races() -> Answer<GlobalRaces> {
+pub(in crate::api) async fn global_races() -> Answer {
     // Accesses to shared data are not looked at yet, so none is known to race.
     found(GlobalRaces::default())
 }
@@ -63,7 +63,10 @@ pub(in crate::api) async fn global_races() -> Answer<GlobalRaces> {
     responses((status = 200, description = "Running totals over all traces", body = Envelope<GlobalAnalysis>)),
     tag = "distributed"
 )]
-pub(in crate::api) async fn analyze_global(State(app): State<App>) -> Answer<GlobalAnalysis> {
-    let (kept, counted) = app.totals().await?;
-    found(GlobalAnalysis { total_traces: kept.traces, total_events: counted.events, ..GlobalAnalysis::default() })
+pub(in crate::api) async fn analyze_global(State(app): State<App>) -> Answer {
+    let answer = app.answer(|work| {
+        let (total_traces, total_events) = (work.store().totals().traces, work.app.view.graph().totals().events);
+        Ok(GlobalAnalysis { total_traces, total_events, ..GlobalAnalysis::default() })
+    });
+    answer.await
 }

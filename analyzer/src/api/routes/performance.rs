@@ -4,7 +4,7 @@ use axum::extract::State;
 
 use crate::api::App;
 use crate::api::extract::Params;
-use crate::api::problem::{Answer, Problem, found};
+use crate::api::problem::{Answer, Problem};
 use crate::api::query::{Limit, Window};
 use crate::api::shown;
 use crate::api::types::*;
@@ -26,16 +26,15 @@ const TRACES_MAX: u64 = 1000;
     ),
     tag = "performance"
 )]
-pub(in crate::api) async fn metrics(
-    State(app): State<App>,
-    Params(limit): Params<Limit>,
-) -> Answer<PerformanceMetrics> {
+pub(in crate::api) async fn metrics(State(app): State<App>, Params(limit): Params<Limit>) -> Answer {
     let limit = limit.limit.unwrap_or(TRACES);
     if !(1..=TRACES_MAX).contains(&limit) {
         return Err(Problem::BadRequest(format!("limit must be 1 to {TRACES_MAX}")));
     }
     let query = TraceQuery { limit: usize::try_from(limit).unwrap_or(usize::MAX), ..TraceQuery::default() };
-    let page = app.blocking(move |app| Ok(app.parts.store.traces(&query)?)).await?;
-    let snapshot = app.snapshot(&Window::default()).await?;
-    found(shown::performance(&page.rows, &snapshot))
+    let answer = app.answer(move |work| {
+        let latest = work.store().traces(&query)?;
+        Ok(shown::performance(&latest.rows, &work.snapshot(&Window::default())?))
+    });
+    answer.await
 }

@@ -3,9 +3,10 @@
 use axum::extract::State;
 
 use super::traces::PageWanted;
+use crate::analysis::now_ns;
 use crate::api::App;
 use crate::api::extract::{Name, Params};
-use crate::api::problem::{Answer, Problem, found};
+use crate::api::problem::{Answer, Problem};
 use crate::api::query::{Page, Window};
 use crate::api::shown;
 use crate::api::types::*;
@@ -22,9 +23,8 @@ use crate::store::TraceQuery;
     ),
     tag = "services"
 )]
-pub(in crate::api) async fn list(State(app): State<App>, Params(window): Params<Window>) -> Answer<ServiceList> {
-    let snapshot = app.snapshot(&window).await?;
-    found(shown::service_list(&snapshot))
+pub(in crate::api) async fn list(State(app): State<App>, Params(window): Params<Window>) -> Answer {
+    app.answer(move |work| Ok(shown::service_list(&work.snapshot(&window)?))).await
 }
 
 /// The health of every service, the worst first
@@ -38,12 +38,8 @@ pub(in crate::api) async fn list(State(app): State<App>, Params(window): Params<
     ),
     tag = "services"
 )]
-pub(in crate::api) async fn health(
-    State(app): State<App>,
-    Params(window): Params<Window>,
-) -> Answer<Vec<ServiceHealth>> {
-    let snapshot = app.snapshot(&window).await?;
-    found(shown::health(&snapshot, app.now_ns()))
+pub(in crate::api) async fn health(State(app): State<App>, Params(window): Params<Window>) -> Answer {
+    app.answer(move |work| Ok(shown::health(&work.snapshot(&window)?, now_ns()))).await
 }
 
 /// Traces in which a service took part, newest first
@@ -58,21 +54,18 @@ pub(in crate::api) async fn health(
     ),
     tag = "services"
 )]
-pub(in crate::api) async fn traces(
-    State(app): State<App>,
-    Name(name): Name,
-    Params(page): Params<Page>,
-) -> Answer<ServiceTraceList> {
+pub(in crate::api) async fn traces(State(app): State<App>, Name(name): Name, Params(page): Params<Page>) -> Answer {
     let wanted = PageWanted::read(page.page, page.page_size, page.cursor.as_deref())?;
     let query = wanted.query(TraceQuery { service: Some(name.clone()), ..TraceQuery::default() });
-    let rows = app.blocking(move |app| Ok(app.parts.store.traces(&query)?)).await?;
-    if rows.total == 0 && rows.rows.is_empty() {
-        let snapshot = app.snapshot(&Window::default()).await?;
-        if shown::dependencies_of(&snapshot, &name).is_none() {
-            return Err(no_service(&name));
+    let answer = app.answer(move |work| {
+        let rows = work.store().traces(&query)?;
+        if rows.total == 0 && rows.rows.is_empty() {
+            let everything = work.snapshot(&Window::default())?;
+            shown::dependencies_of(&everything, &name).ok_or_else(|| no_service(&name))?;
         }
-    }
-    found(ServiceTraceList { service_name: name, list: wanted.shown(&rows) })
+        Ok(ServiceTraceList { service_name: name, list: wanted.shown(&rows) })
+    });
+    answer.await
 }
 
 /// Who a service calls, and who calls it
@@ -91,9 +84,10 @@ pub(in crate::api) async fn dependencies(
     State(app): State<App>,
     Name(name): Name,
     Params(window): Params<Window>,
-) -> Answer<ServiceDependencies> {
-    let snapshot = app.snapshot(&window).await?;
-    found(shown::dependencies_of(&snapshot, &name).ok_or_else(|| no_service(&name))?)
+) -> Answer {
+    let answer = app
+        .answer(move |work| shown::dependencies_of(&work.snapshot(&window)?, &name).ok_or_else(|| no_service(&name)));
+    answer.await
 }
 
 fn no_service(name: &str) -> Problem {

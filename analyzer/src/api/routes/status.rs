@@ -17,7 +17,7 @@ use crate::api::types::*;
     responses((status = 200, description = "It works", body = Envelope<Warmup>)),
     tag = "status"
 )]
-pub(in crate::api) async fn health(State(app): State<App>) -> Answer<Warmup> {
+pub(in crate::api) async fn health(State(app): State<App>) -> Answer {
     found(app.warmup())
 }
 
@@ -28,23 +28,23 @@ pub(in crate::api) async fn health(State(app): State<App>) -> Answer<Warmup> {
     responses((status = 200, description = "How the analyzer is", body = Envelope<Status>)),
     tag = "status"
 )]
-pub(in crate::api) async fn status(State(app): State<App>) -> Answer<Status> {
-    let (kept, counted) = app.totals().await?;
-    found(Status {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        uptime_seconds: app.parts.started.elapsed().as_secs(),
-        events_captured: counted.events,
-        traces_active: kept.traces,
-        warmup: app.warmup(),
-        spans: kept.spans,
-        bytes_on_disk: kept.bytes,
-        links: LinkCounts {
-            certain: counted.links.certain,
-            likely: counted.links.likely,
-            unlinked: counted.links.unlinked,
-        },
-        overflow: shown::overflow(counted.overflow),
-    })
+pub(in crate::api) async fn status(State(app): State<App>) -> Answer {
+    let answer = app.answer(|work| {
+        let (kept, counted) = (work.store().totals(), work.app.view.graph().totals());
+        let links = counted.links;
+        Ok(Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_seconds: work.app.parts.started.elapsed().as_secs(),
+            events_captured: counted.events,
+            traces_active: kept.traces,
+            warmup: work.app.warmup(),
+            spans: kept.spans,
+            bytes_on_disk: kept.bytes,
+            links: LinkCounts { certain: links.certain, likely: links.likely, unlinked: links.unlinked },
+            overflow: shown::overflow(counted.overflow),
+        })
+    });
+    answer.await
 }
 
 impl App {

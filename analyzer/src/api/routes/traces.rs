@@ -5,14 +5,12 @@ use raceway_trace::TraceId;
 
 use super::attribute::Attribute;
 use crate::analysis::path::Path as CriticalWay;
-use crate::analysis::trace::Trace;
 use crate::api::App;
 use crate::api::extract::{Params, TraceIn, moment, span_id};
-use crate::api::problem::{Answer, Problem, found};
+use crate::api::problem::{Answer, Problem};
 use crate::api::query::{Pair, TraceFilter, TraceShown};
 use crate::api::shown;
 use crate::api::types::*;
-use crate::ingest::raceway_events::fold;
 use crate::store::{TracePage, TraceQuery};
 
 /// Rows per page where nobody says how many.
@@ -31,20 +29,20 @@ const PAGE_SIZE_MAX: u64 = 1000;
     ),
     tag = "traces"
 )]
-pub(in crate::api) async fn list(State(app): State<App>, Params(filter): Params<TraceFilter>) -> Answer<TraceList> {
+pub(in crate::api) async fn list(State(app): State<App>, Params(filter): Params<TraceFilter>) -> Answer {
     let page = PageWanted::read(filter.page, filter.page_size, filter.cursor.as_deref())?;
     let query = page.query(read(&filter)?);
     let attribute = filter.attribute.as_deref().map(Attribute::read).transpose()?;
-    let rows = app.blocking(move |app| match attribute {
-        None => Ok(page.shown(&app.parts.store.traces(&query)?)),
+    let answer = app.answer(move |work| match attribute {
+        None => Ok(page.shown(&work.store().traces(&query)?)),
         Some(attribute) => {
-            let (rows, looked_at) = attribute.search(&*app.parts.store, query)?;
+            let (rows, looked_at) = attribute.search(work, query)?;
             let shown = page.shown(&rows);
             let next_cursor = shown.next_cursor.or(looked_at.map(|(first_ns, id)| cursor(first_ns, id)));
             Ok(TraceList { next_cursor, ..shown })
         }
     });
-    found(rows.await?)
+    answer.await
 }
 
 /// All that is known of one trace
@@ -63,13 +61,18 @@ pub(in crate::api) async fn one(
     State(app): State<App>,
     TraceIn(id): TraceIn,
     Params(wanted): Params<TraceShown>,
-) -> Answer<TraceView> {
+) -> Answer {
     let raw = match wanted.raw.as_deref() {
         None | Some("0" | "false") => false,
         Some("1" | "true" | "") => true,
         Some(other) => return Err(Problem::BadRequest(format!("raw: `{other}` is neither 1 nor 0"))),
     };
-    found(app.blocking(move |app| Ok(shown::view(&app.trace(id, raw)?, raw))).await?)
+    let answer = app.answer(move |work| {
+        let trace = work.trace(id, raw)?;
+        work.wanted()?;
+        Ok(shown::view(&trace, raw))
+    });
+    answer.await
 }
 
 /// What made a trace as slow as it was
@@ -84,13 +87,13 @@ pub(in crate::api) async fn one(
     ),
     tag = "traces"
 )]
-pub(in crate::api) async fn critical_path(State(app): State<App>, TraceIn(id): TraceIn) -> Answer<CriticalPath> {
-    let path = app.blocking(move |app| {
-        let trace = app.trace(id, false)?;
-        let path = CriticalWay::of(&trace).ok_or_else(|| no_trace(id))?;
+pub(in crate::api) async fn critical_path(State(app): State<App>, TraceIn(id): TraceIn) -> Answer {
+    let answer = app.answer(move |work| {
+        let trace = work.trace(id, false)?;
+        let path = CriticalWay::of(&trace).ok_or(Problem::GivenUp)?;
         Ok(shown::critical_path(&trace, &path))
     });
-    found(path.await?)
+    answer.await
 }
 
 /// Who called whom in a trace
@@ -105,8 +108,8 @@ pub(in crate::api) async fn critical_path(State(app): State<App>, TraceIn(id): T
     ),
     tag = "traces"
 )]
-pub(in crate::api) async fn dependencies(State(app): State<App>, TraceIn(id): TraceIn) -> Answer<TraceDependencies> {
-    found(app.blocking(move |app| Ok(shown::dependencies(&app.trace(id, false)?))).await?)
+pub(in crate::api) async fn dependencies(State(app): State<App>, TraceIn(id): TraceIn) -> Answer {
+    app.answer(move |work| Ok(shown::dependencies(&*work.trace(id, false)?))).await
 }
 
 /// Events of a trace that took unusually long
@@ -121,9 +124,12 @@ pub(in crate::api) async fn dependencies(State(app): State<App>, TraceIn(id): Tr
     ),
     tag = "traces"
 )]
-pub(in crate::api) async fn anomalies(State(app): State<App>, TraceIn(id): TraceIn) -> Answer<TraceAnomalies> {
-    let trace_id = app.blocking(move |app| app.trace(id, false).map(|_| id.uuid().to_string())).await?;
-    found(TraceAnomalies { trace_id, anomaly_count: 0, anomalies: Vec::new() })
+pub(in crate::api) async fn anomalies(State(app): State<App>, TraceIn(id): TraceIn) -> Answer {
+    let answer = app.answer(move |work| {
+        let trace_id = work.trace(id, false).map(|_| id.uuid().to_string())?;
+        Ok(TraceAnomalies { trace_id, anomaly_count: 0, anomalies: Vec::new() })
+    });
+    answer.await
 }
 
 /// How two spans stand to each other by cause and effect
@@ -138,39 +144,17 @@ pub(in crate::api) async fn anomalies(State(app): State<App>, TraceIn(id): Trace
     ),
     tag = "traces"
 )]
-pub(in crate::api) async fn order(
-    State(app): State<App>,
-    TraceIn(id): TraceIn,
-    Params(pair): Params<Pair>,
-) -> Answer<OrderView> {
+pub(in crate::api) async fn order(State(app): State<App>, TraceIn(id): TraceIn, Params(pair): Params<Pair>) -> Answer {
     let (a, b) = (span_id(&pair.a)?, span_id(&pair.b)?);
-    let order = app.blocking(move |app| {
-        let trace = app.trace(id, false)?;
+    let answer = app.answer(move |work| {
+        let trace = work.trace(id, false)?;
         let find = |span| {
             let missing = || Problem::NotFound(format!("trace {} has no span {span}", id.uuid()));
             trace.find(span).ok_or_else(missing)
         };
         Ok(shown::order(&trace, find(a)?, find(b)?))
     });
-    found(order.await?)
-}
-
-impl App {
-    /// Reads a trace and works it out. Blocks.
-    fn trace(&self, id: TraceId, raw: bool) -> Result<Trace, Problem> {
-        let spans = self.parts.store.trace(id)?;
-        if spans.is_empty() {
-            return Err(no_trace(id));
-        }
-        Ok(self.view.trace(fold(spans), raw))
-    }
-}
-
-fn no_trace(id: TraceId) -> Problem {
-    Problem::NotFound(format!(
-        "there is no trace {}: it has not come yet, or was kept as long as traces are",
-        id.uuid()
-    ))
+    answer.await
 }
 
 fn read(filter: &TraceFilter) -> Result<TraceQuery, Problem> {

@@ -155,7 +155,13 @@ impl<'a> Shown<'a> {
             process_id: process.and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0),
             service_name: resource.service_name().unwrap_or("unknown").to_owned(),
             environment: resource.environment().unwrap_or_default().to_owned(),
-            tags: span.attributes.iter().map(|(name, value)| (name.clone().into_owned(), as_text(value))).collect(),
+            tags: span
+                .attributes
+                .iter()
+                // Clocks are shown as such.
+                .filter(|(name, _)| !name.starts_with("raceway.clock."))
+                .map(|(name, value)| (name.clone().into_owned(), as_text(value)))
+                .collect(),
             duration_ns: Some(span.duration_ns()),
             instance_id: instance,
             distributed_span_id: Some(span.span_id.to_string()),
