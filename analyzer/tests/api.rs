@@ -143,6 +143,154 @@ async fn a_peer_without_sidecar_is_a_virtual_node_and_failures_count() {
 }
 
 #[tokio::test]
+async fn a_trace_that_begins_with_a_call_of_unknown_cause_is_no_certain_one() {
+    let analyzer = Analyzer::start().await;
+    let mut call =
+        told(2, "order client 2<0 10-90", json!({"raceway.parent.method": "root", "raceway.parent.candidates": 2}));
+    call.candidates = vec![(1, 1), (4, 1)];
+    analyzer
+        .tell(&[
+            told(1, "order server 1<0 0-100", json!({"raceway.parent.method": "root"})),
+            call,
+            told(2, "payment server 3<2 12-88", json!({"raceway.parent.method": "header"})),
+            told(3, "payment server 3<2 13-88", json!({"raceway.parent.method": "header"})),
+        ])
+        .await;
+    let analyzer = analyzer.restart().await;
+    let list: TraceList = analyzer.get("/api/traces").await;
+    let mut rows: Vec<_> =
+        list.traces.iter().map(|row| (row.trace_id.as_str(), row.origin, row.unlinked_calls, row.certainty)).collect();
+    rows.sort_by_key(|(id, ..)| *id);
+    let uuid = |number: u32| format!("00000000-0000-0000-0000-{number:012}");
+    let expected = [(Origin::Entry, 0), (Origin::Unlinked, 1), (Origin::Missing, 0)];
+    for ((row, (origin, unlinked)), number) in rows.iter().zip(expected).zip(1..) {
+        assert_eq!(*row, (uuid(number).as_str(), origin, unlinked, 1.0));
+        let trace: TraceView = analyzer.get(&format!("/api/traces/{}", uuid(number))).await;
+        assert_eq!((trace.origin, trace.links.unlinked), (origin, unlinked), "{number}");
+    }
+    let trace: TraceView = analyzer.get(&format!("/api/traces/{}", uuid(2))).await;
+    let candidates: Vec<&str> = trace.spans[0].links.iter().map(|link| link.trace_id.as_str()).collect();
+    assert_eq!(candidates, [uuid(1), uuid(4)]);
+}
+
+#[tokio::test]
+async fn services_of_one_name_are_told_apart_by_namespace_and_environment() {
+    let analyzer = Analyzer::start().await;
+    let mut spans = Vec::new();
+    for number in 1..=25u128 {
+        for (trace, request, call, answer) in [
+            (
+                number,
+                "orders@shop/live server 1<0 0-100",
+                "orders@shop/live client 2<1 10-90",
+                "payment@shop/live server 3<2 12-88",
+            ),
+            (
+                number + 100,
+                "orders@shop/staging server 1<0 0-40",
+                "orders@shop/staging client 2<1 10-30",
+                "payment@shop/staging server 3<2 12-28",
+            ),
+        ] {
+            let mut request = told(trace, request, json!({}));
+            request.error = trace > 100;
+            spans.extend([request, told(trace, call, json!({"raceway.parent.method": "header"}))]);
+            spans.push(told(trace, answer, json!({})));
+        }
+    }
+    analyzer.tell(&spans).await;
+    let home = |namespace: &Option<String>, environment: &Option<String>| {
+        format!("{}/{}", namespace.as_deref().unwrap_or("-"), environment.as_deref().unwrap_or("-"))
+    };
+
+    let graph: EdgeList = analyzer.get("/api/distributed/edges").await;
+    let entries: Vec<_> = graph
+        .entry_points
+        .iter()
+        .map(|entry| {
+            (entry.service.as_str(), home(&entry.namespace, &entry.environment), entry.call_count, entry.errors)
+        })
+        .collect();
+    assert_eq!(entries, [("orders", "shop/live".to_owned(), 25, 0), ("orders", "shop/staging".to_owned(), 25, 25)]);
+    let edges: Vec<_> = graph
+        .edges
+        .iter()
+        .map(|edge| (home(&edge.from_namespace, &edge.environment), home(&edge.to_namespace, &edge.to_environment)))
+        .collect();
+    assert_eq!(edges, ["shop/live", "shop/staging"].map(|home| (home.to_owned(), home.to_owned())));
+
+    let health: Vec<ServiceHealth> = analyzer.get("/api/services/health").await;
+    let verdicts: Vec<_> = health
+        .iter()
+        .map(|one| (one.name.as_str(), home(&one.namespace, &one.environment), one.status, one.trace_count))
+        .collect();
+    assert_eq!(verdicts[0], ("orders", "shop/staging".to_owned(), HealthStatus::Critical, 25));
+    assert_eq!(verdicts[1], ("orders", "shop/live".to_owned(), HealthStatus::Healthy, 25));
+    assert_eq!(verdicts.len(), 4);
+
+    let both: ServiceDependencies = analyzer.get("/api/services/orders/dependencies").await;
+    let one: ServiceDependencies = analyzer.get("/api/services/orders/dependencies?environment=staging").await;
+    let callees = |of: &ServiceDependencies| -> Vec<String> {
+        of.calls_to
+            .iter()
+            .map(|to| format!("{} {} {}", to.to, home(&to.namespace, &to.environment), to.total_calls))
+            .collect()
+    };
+    assert_eq!(callees(&both), ["payment shop/live 25", "payment shop/staging 25"]);
+    assert_eq!(callees(&one), ["payment shop/staging 25"]);
+    assert_eq!(analyzer.ask("/api/services/orders/dependencies?environment=nowhere").await.0, 404);
+
+    let hotspots: Hotspots = analyzer.get("/api/distributed/hotspots").await;
+    let calls = hotspots.top_service_calls.iter();
+    let calls: Vec<_> =
+        calls.map(|call| (home(&call.from_namespace, &call.from_environment), call.call_count)).collect();
+    assert_eq!(calls, [("shop/live".to_owned(), 25), ("shop/staging".to_owned(), 25)]);
+    let performance: PerformanceMetrics = analyzer.get("/api/performance/metrics").await;
+    assert_eq!(performance.service_latency.len(), 4);
+    assert_eq!(performance.service_latency[0].environment.as_deref(), Some("live"), "the slowest first");
+
+    let list: TraceList = analyzer.get("/api/traces?page_size=100&error=true").await;
+    assert!(list.traces.iter().all(|row| home(&row.root_namespace, &row.root_environment) == "shop/staging"));
+    assert_eq!(list.traces.len(), 25);
+}
+
+#[tokio::test]
+async fn a_trace_through_two_services_of_one_name_keeps_them_apart() {
+    let analyzer = Analyzer::start().await;
+    analyzer
+        .tell(&[
+            told(CHECKOUT, "orders@shop/live server 1<0 0-100", json!({})),
+            // What says less than its sidecar is still the same service.
+            told(CHECKOUT, "orders client 2<1 10-90", json!({"raceway.parent.method": "header"})),
+            told(CHECKOUT, "stock@shop/live server 3<2 10-90", json!({})),
+            told(CHECKOUT, "stock@shop/live client 4<3 20-80", json!({"raceway.parent.method": "header"})),
+            told(CHECKOUT, "stock@depot/live server 5<4 20-80", json!({})),
+        ])
+        .await;
+    let trace: TraceView = analyzer.get(&format!("/api/traces/{UUID}")).await;
+    let dependencies = trace.dependencies.unwrap();
+    let said = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let services: Vec<_> = dependencies
+        .services
+        .iter()
+        .map(|one| format!("{} {} {}", one.name, said(&one.namespace), one.event_count))
+        .collect();
+    assert_eq!(services, ["orders shop 4", "stock depot 2", "stock shop 4"]);
+    let calls: Vec<_> = dependencies
+        .dependencies
+        .iter()
+        .map(|one| format!("{} {} -> {} {}", one.from, said(&one.from_namespace), one.to, said(&one.to_namespace)))
+        .collect();
+    assert_eq!(calls, ["orders shop -> stock shop", "stock shop -> stock depot"]);
+    let path = trace.critical_path.unwrap();
+    let shares: Vec<_> =
+        path.services.iter().map(|one| format!("{} {} {}", one.service, said(&one.namespace), one.self_ms)).collect();
+    assert_eq!(shares, ["stock depot 60", "orders shop 20", "stock shop 20"]);
+    let saving = &path.savings[0];
+    assert_eq!((saving.service.as_str(), saving.namespace.as_deref()), ("stock", Some("depot")));
+}
+
+#[tokio::test]
 async fn a_wrong_clock_is_corrected_and_shown() {
     let analyzer = Analyzer::start().await;
     let first_byte = |ms: i64| json!({"raceway.first_byte_ns": ms * 1_000_000});

@@ -326,18 +326,35 @@ impl<'a> Attributes<'a> {
     }
 
     fn link(&self, has_parent: bool, sidecar: bool) -> Link {
-        let method = self.method.and_then(Method::from_word);
-        let method = method.unwrap_or(if has_parent { Method::Header } else { Method::Root });
-        let certainty = match method {
-            Method::Header | Method::Carrier => Certainty::Certain,
-            Method::Process | Method::Thread | Method::Sole | Method::Bayes => Certainty::Likely,
-            // An SDK knows when there is no cause; a sidecar only knows that it found none.
-            Method::Root if self.method.is_none() && !sidecar => Certainty::Certain,
-            Method::Root => Certainty::Unlinked,
-        };
+        let (method, certainty) = tied(self.method, has_parent, sidecar);
         let p = self.p.filter(|p| (0.0..=1.0).contains(p)).unwrap_or(1.0);
         Link { method, p, candidates: self.candidates.and_then(|n| u32::try_from(n).ok()), certainty }
     }
+}
+
+/// Whether a span is a call of which nobody knows the cause.
+pub(crate) fn is_unlinked_call(reported: &Reported) -> bool {
+    let span = &reported.span;
+    if !matches!(span.kind, Kind::Client | Kind::Producer) {
+        return false;
+    }
+    let method = span.attribute("raceway.parent.method").and_then(|method| method.as_str());
+    let method = method.filter(|method| !method.is_empty());
+    tied(method, span.parent_span_id.is_some(), &*reported.scope == SCOPE).1 == Certainty::Unlinked
+}
+
+/// What tied a span to its parent, and how sure that is, from the word that its sidecar wrote.
+fn tied(word: Option<&str>, has_parent: bool, sidecar: bool) -> (Method, Certainty) {
+    let method = word.and_then(Method::from_word);
+    let method = method.unwrap_or(if has_parent { Method::Header } else { Method::Root });
+    let certainty = match method {
+        Method::Header | Method::Carrier => Certainty::Certain,
+        Method::Process | Method::Thread | Method::Sole | Method::Bayes => Certainty::Likely,
+        // An SDK knows when there is no cause; a sidecar only knows that it found none.
+        Method::Root if word.is_none() && !sidecar => Certainty::Certain,
+        Method::Root => Certainty::Unlinked,
+    };
+    (method, certainty)
 }
 
 /// `payment:8080` and `[::1]:8080` without what follows the host.

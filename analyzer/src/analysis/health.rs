@@ -3,6 +3,7 @@
 //! Simple and the same for all, until every service has a baseline of its own: failures are judged from twenty
 //! requests on (below, one failure says nothing about a rate), silence only of a service that was busy.
 
+use super::facts::Identity;
 use super::graph::{ServiceCell, Snapshot};
 
 /// One failure in a hundred is what availability targets of 99% allow.
@@ -34,7 +35,7 @@ pub(crate) struct Finding {
 }
 
 /// What is wrong with a service in the window of `snapshot`; the worst finding is the verdict.
-pub(crate) fn findings(service: &str, cell: &ServiceCell, snapshot: &Snapshot, now_ns: u64) -> Vec<Finding> {
+pub(crate) fn findings(service: &Identity, cell: &ServiceCell, snapshot: &Snapshot, now_ns: u64) -> Vec<Finding> {
     let mut findings = Vec::new();
     let (calls, errors) = (cell.requests.calls, cell.requests.errors);
     let rate = errors as f64 / calls.max(1) as f64;
@@ -66,11 +67,11 @@ pub(crate) fn findings(service: &str, cell: &ServiceCell, snapshot: &Snapshot, n
 }
 
 /// Where to look for the cause of failures: a callee that fails as much, else the service itself.
-fn blame(service: &str, snapshot: &Snapshot) -> String {
+fn blame(service: &Identity, snapshot: &Snapshot) -> String {
     let failing = snapshot
         .edges
         .iter()
-        .filter(|edge| &*edge.from.name == service && edge.calls >= REQUESTS_MIN)
+        .filter(|edge| *edge.from == *service && edge.calls >= REQUESTS_MIN)
         .map(|edge| (edge.errors as f64 / edge.calls as f64, &edge.to.name))
         .filter(|(rate, _)| *rate >= ERRORS_WARNING)
         .max_by(|a, b| a.0.total_cmp(&b.0));
@@ -78,7 +79,7 @@ fn blame(service: &str, snapshot: &Snapshot) -> String {
         Some((rate, callee)) => {
             format!("look at {callee} first: {:.1}% of the calls to it fail", rate * 100.0)
         }
-        None => format!("look at failed traces of {service}: none of the services that it calls fails as much"),
+        None => format!("look at failed traces of {}: none of the services that it calls fails as much", service.name),
     }
 }
 
@@ -104,7 +105,7 @@ mod tests {
         }
         let snapshot = graph.snapshot(Window::default());
         let (service, cell) = &snapshot.services[0];
-        let findings = findings(&service.name, cell, &snapshot, now());
+        let findings = findings(service, cell, &snapshot, now());
         let worst = findings.iter().map(|finding| finding.verdict).max();
         (worst, findings.iter().map(|finding| finding.kind).collect())
     }

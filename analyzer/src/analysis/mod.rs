@@ -6,6 +6,7 @@ mod critical_path;
 pub(crate) mod facts;
 pub(crate) mod graph;
 pub(crate) mod health;
+mod names;
 #[cfg(test)]
 pub(crate) mod notation;
 pub(crate) mod order;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::critical_path::Section;
 use super::critical_path::savings::Plan;
+use super::facts::Identity;
 use super::trace::Trace;
 
 /// Operations whose saving is worked out; each costs a walk over the trace.
@@ -29,7 +30,7 @@ pub(crate) struct Path {
     pub(crate) sections: Vec<(Section, Part)>,
     pub(crate) total_ns: i64,
     /// Each service's time on the path, the largest first.
-    pub(crate) shares: Vec<(Arc<str>, i64)>,
+    pub(crate) shares: Vec<(Arc<Identity>, i64)>,
     pub(crate) savings: Vec<Saving>,
     /// The smallest probability among the links that hold it together.
     pub(crate) certainty: f64,
@@ -38,7 +39,7 @@ pub(crate) struct Path {
 /// What making one operation faster would win.
 #[derive(Debug)]
 pub(crate) struct Saving {
-    pub(crate) service: Arc<str>,
+    pub(crate) service: Arc<Identity>,
     pub(crate) operation: String,
     pub(crate) part: Part,
     /// Its time on the path.
@@ -49,7 +50,7 @@ pub(crate) struct Saving {
     pub(crate) slack_ns: i64,
 }
 
-type Operation<'a> = (&'a Arc<str>, &'a str, Part);
+type Operation<'a> = (&'a Arc<Identity>, &'a str, Part);
 
 impl Path {
     /// The path below the trace's root; `None` for a trace without spans.
@@ -63,17 +64,19 @@ impl Path {
         };
         let sections: Vec<(Section, Part)> =
             tree.sections().into_iter().map(|section| (section, part(section.span))).collect();
-        let mut shares: BTreeMap<&Arc<str>, i64> = BTreeMap::new();
+        let names = trace.names();
+        let services: Vec<Arc<Identity>> = trace.facts.iter().map(|span| names.of(&span.service)).collect();
+        let mut shares: BTreeMap<&Arc<Identity>, i64> = BTreeMap::new();
         for (section, _) in &sections {
-            if let Some(span) = trace.facts.get(section.span) {
-                *shares.entry(&span.service.name).or_default() += section.end - section.start;
+            if let Some(service) = services.get(section.span) {
+                *shares.entry(service).or_default() += section.end - section.start;
             }
         }
-        let mut shares: Vec<(Arc<str>, i64)> = shares.into_iter().map(|(name, ns)| (name.clone(), ns)).collect();
+        let mut shares: Vec<(Arc<Identity>, i64)> = shares.into_iter().map(|(name, ns)| (name.clone(), ns)).collect();
         shares.sort_by_key(|&(_, ns)| std::cmp::Reverse(ns));
         Some(Self {
             total_ns: sections.iter().map(|(section, _)| section.end - section.start).sum(),
-            savings: savings(trace, &Plan::new(&tree), &sections, part),
+            savings: savings(trace, &services, &Plan::new(&tree), &sections, part),
             certainty: certainty(trace, &sections),
             sections,
             shares,
@@ -98,10 +101,16 @@ fn certainty(trace: &Trace, sections: &[(Section, Part)]) -> f64 {
     least
 }
 
-fn savings(trace: &Trace, plan: &Plan<'_>, sections: &[(Section, Part)], part: impl Fn(usize) -> Part) -> Vec<Saving> {
+fn savings(
+    trace: &Trace,
+    services: &[Arc<Identity>],
+    plan: &Plan<'_>,
+    sections: &[(Section, Part)],
+    part: impl Fn(usize) -> Part,
+) -> Vec<Saving> {
     let operation = |at: usize| -> Option<Operation<'_>> {
-        let (facts, reported) = trace.facts.get(at).zip(trace.reported.get(at))?;
-        Some((&facts.service.name, &reported.span.name, part(at)))
+        let (service, reported) = services.get(at).zip(trace.reported.get(at))?;
+        Some((service, &reported.span.name, part(at)))
     };
     let of: Vec<Option<Operation<'_>>> = (0..trace.facts.len()).map(operation).collect();
     let mut own: BTreeMap<Operation<'_>, i64> = BTreeMap::new();

@@ -1,18 +1,23 @@
 //! One trace, worked out: what the API shows of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use raceway_analyzer_client::{Kind, Reported};
 use raceway_trace::SpanId;
 
 use super::assemble::{Assembled, Halves, Parent, assemble};
 use super::critical_path::{Timed, Tree};
-use super::facts::{Facts, Processes};
+use super::facts::{Certainty, Facts, Processes};
+use super::names::Names;
 use super::order::Orders;
 use super::skew::{TraceClocks, instance};
+use crate::store::Origin;
 
 /// Times further apart than this (36 years) are the sender's mistake; cutting them keeps sums from overflowing.
 const APART_MAX_NS: i64 = 1 << 60;
+
+/// More different services than this stay as they were reported, instead of being compared with each other.
+const SERVICES_MAX: usize = 256;
 
 /// A trace.
 #[derive(Debug)]
@@ -76,6 +81,24 @@ impl Trace {
     /// Each call by the span that keys it.
     pub(crate) fn call_of(&self) -> HashMap<usize, &Halves> {
         self.assembled.calls.iter().filter_map(|call| Some((call.client.or(call.server)?, call))).collect()
+    }
+
+    /// Who its services are.
+    pub(crate) fn names(&self) -> Names {
+        let different: HashSet<_> = self.facts.iter().map(|span| &span.service).collect();
+        if different.len() > SERVICES_MAX { Names::default() } else { Names::new(different) }
+    }
+
+    /// Where it begins.
+    pub(crate) fn origin(&self) -> Origin {
+        let root = self.root.and_then(|root| self.facts.get(root).zip(self.assembled.parents.get(root)));
+        match root {
+            Some((span, Parent::Root)) if span.calls() && span.link.certainty == Certainty::Unlinked => {
+                Origin::Unlinked
+            }
+            Some((_, Parent::Root)) => Origin::Entry,
+            Some((_, Parent::Span(_) | Parent::Missing)) | None => Origin::Missing,
+        }
     }
 
     fn find_root(&self) -> Option<usize> {

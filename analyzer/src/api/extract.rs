@@ -7,7 +7,7 @@ use raceway_trace::{SpanId, TraceId};
 use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
-use super::query::{EdgeFilter, Window};
+use super::query::{EdgeFilter, Home, Window};
 use super::time;
 use crate::analysis::graph;
 
@@ -97,6 +97,14 @@ impl Window {
 }
 
 impl EdgeFilter {
+    /// Its time window.
+    pub(super) fn window(&self) -> Window {
+        let Self { time_window_minutes, since, until, .. } = self;
+        Window { time_window_minutes: *time_window_minutes, since: since.clone(), until: until.clone() }
+    }
+}
+
+impl Home {
     /// Its time window.
     pub(super) fn window(&self) -> Window {
         let Self { time_window_minutes, since, until, .. } = self;

@@ -48,6 +48,23 @@ pub(super) struct Page {
     pub(super) cursor: Option<String>,
 }
 
+/// Which of several services of one name, and when. Without a window: all that is known.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Home {
+    /// Only the service of this `service.namespace`.
+    pub(super) namespace: Option<String>,
+    /// Only the service of this `deployment.environment.name`.
+    pub(super) environment: Option<String>,
+    /// The last so many minutes.
+    pub(super) time_window_minutes: Option<u64>,
+    /// From this time on: RFC 3339, or a number since 1970 in s, ms, µs or ns.
+    pub(super) since: Option<String>,
+    /// Until this time.
+    pub(super) until: Option<String>,
+}
+
 /// A time window. Without one: all that is known. Windows are rounded to minutes, those that reach back more than two
 /// hours to hours.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]

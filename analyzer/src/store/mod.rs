@@ -140,8 +140,28 @@ pub struct TraceRow {
     pub root_service: String,
     /// The root's name.
     pub root_operation: String,
+    /// `service.namespace` of the root's service, where it said.
+    pub root_namespace: Option<String>,
+    /// `deployment.environment.name` of the root's service, where it said.
+    pub root_environment: Option<String>,
+    /// Where it begins.
+    pub origin: Origin,
     /// The smallest single link in it, 1 for certain (`raceway.parent.p`).
     pub certainty: f64,
+    /// Calls of which nobody knows the cause; `certainty` is not about them.
+    pub unlinked_calls: u64,
+}
+
+/// Where a trace begins, as far as is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// With a request from outside, or with work that a service began by itself.
+    Entry,
+    /// With a call of which nobody knows the cause.
+    Unlinked,
+    /// The root has not come.
+    #[default]
+    Missing,
 }
 
 /// How much is kept.

@@ -116,6 +116,8 @@ fn otlp(ingest: Arc<Ingest>) -> axum::Router {
 pub(crate) struct Told {
     pub(crate) trace: u128,
     pub(crate) service: &'static str,
+    /// `service.namespace` and `deployment.environment.name`.
+    pub(crate) home: Option<(&'static str, &'static str)>,
     pub(crate) server: bool,
     pub(crate) id: u64,
     pub(crate) parent: u64,
@@ -124,18 +126,23 @@ pub(crate) struct Told {
     /// Attributes beside those that every span has.
     pub(crate) more: Value,
     pub(crate) error: bool,
+    /// Trace and span ids of requests that may have caused it.
+    pub(crate) candidates: Vec<(u128, u64)>,
 }
 
-/// `frontend server 1<0 0-850`: service, kind, ids in decimal (parent 0 for none), ms.
+/// `frontend server 1<0 0-850`: service, kind, ids in decimal (parent 0 for none), ms. `frontend@shop/live`: with
+/// namespace and environment.
 pub(crate) fn told(trace: u128, line: &'static str, more: Value) -> Told {
     let mut words = line.split_whitespace();
     let mut word = || words.next().unwrap();
     let (service, kind, ids, times) = (word(), word(), word(), word());
+    let (service, home) = service.split_once('@').map_or((service, None), |(name, home)| (name, Some(home)));
     let (id, parent) = ids.split_once('<').unwrap();
     let (start, end) = times.split_once('-').unwrap();
     Told {
         trace,
         service,
+        home: home.map(|home| home.split_once('/').unwrap()),
         server: kind == "server",
         id: id.parse().unwrap(),
         parent: parent.parse().unwrap(),
@@ -143,6 +150,7 @@ pub(crate) fn told(trace: u128, line: &'static str, more: Value) -> Told {
         end_ms: end.parse().unwrap(),
         more,
         error: false,
+        candidates: Vec::new(),
     }
 }
 
@@ -172,11 +180,23 @@ impl Told {
             "startTimeUnixNano": time(self.start_ms), "endTimeUnixNano": time(self.end_ms),
             "attributes": attributes, "status": if self.error { json!({"code": 2, "message": "broken"}) } else { json!({}) },
         });
+        let candidate = |(trace, span): &(u128, u64)| {
+            json!({
+                "traceId": format!("{trace:032x}"), "spanId": format!("{span:016x}"),
+                "attributes": [{"key": "raceway.link", "value": {"stringValue": "candidate"}}],
+            })
+        };
+        span["links"] = self.candidates.iter().map(candidate).collect();
         if self.parent > 0 {
             span["parentSpanId"] = json!(format!("{:016x}", self.parent));
         }
+        let mut resource =
+            vec![text("service.name", self.service), text("service.instance.id", &format!("{}-1", self.service))];
+        if let Some((namespace, environment)) = self.home {
+            resource.extend([text("service.namespace", namespace), text("deployment.environment.name", environment)]);
+        }
         json!({
-            "resource": {"attributes": [text("service.name", self.service), text("service.instance.id", &format!("{}-1", self.service))]},
+            "resource": {"attributes": resource},
             "scopeSpans": [{"scope": {"name": "raceway-proxy"}, "spans": [span]}],
         })
     }

@@ -252,6 +252,7 @@ fn parents_are_mended() {
 #[test]
 fn links_are_certain_likely_or_unlinked() {
     use crate::analysis::facts::Certainty::{Certain, Likely, Unlinked};
+    use crate::analysis::facts::is_unlinked_call;
     let table = [
         ("a client 2<1 0-9 method=header", Certain, 1.0),
         ("a client 2<1 0-9 method=carrier", Certain, 1.0),
@@ -269,6 +270,7 @@ fn links_are_certain_likely_or_unlinked() {
     for (line, certainty, p) in table {
         let link = facts(line)[0].link;
         assert_eq!((link.certainty, link.p), (certainty, p), "{line}");
+        assert_eq!(is_unlinked_call(&spans(line)[0]), certainty == Unlinked, "{line}");
     }
 }
 

@@ -7,6 +7,7 @@ use super::cell::{Cell, CounterKey, EdgeKey, Keyed, ServiceCell, Tally};
 use super::timeline::Bucket;
 use super::{Inner, Links, Overflow};
 use crate::analysis::facts::{Identity, Medium};
+use crate::analysis::names::Names;
 
 /// Which time is asked about.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,7 +59,7 @@ impl Snapshot {
         }
         let known_from = inner.first_ns.unwrap_or(until_ns);
         let since_ns = window.since_ns.or(first_bucket).unwrap_or(until_ns).max(known_from).min(until_ns);
-        let names = Names::new(&sum);
+        let names = Names::new(sum.services.keys());
         let mut shown = Self { since_ns, until_ns, overflow: inner.overflow, ..Self::default() };
         shown.services = folded(sum.services.iter().map(|(service, cell)| (names.of(service), cell)));
         shown.entries = folded(sum.entries.iter().map(|(service, cell)| (names.of(service), cell)));
@@ -119,35 +120,4 @@ fn folded<'a, K: Ord, C: Keyed + 'a>(cells: impl Iterator<Item = (K, &'a C)>) ->
         all.entry(key).or_insert_with(C::default).merge(cell);
     }
     all.into_iter().collect()
-}
-
-/// Who is meant by an identity that says less than another: the only one of that name that it fits.
-struct Names {
-    services: HashMap<Arc<str>, Vec<Arc<Identity>>>,
-}
-
-impl Names {
-    fn new(sum: &Bucket) -> Self {
-        let mut services: HashMap<Arc<str>, Vec<Arc<Identity>>> = HashMap::new();
-        for service in sum.services.keys() {
-            services.entry(service.name.clone()).or_default().push(service.clone());
-        }
-        Self { services }
-    }
-
-    fn of(&self, identity: &Arc<Identity>) -> Arc<Identity> {
-        let said = |identity: &Identity| {
-            usize::from(identity.namespace.is_some()) + usize::from(identity.environment.is_some())
-        };
-        let mut fits = self
-            .services
-            .get(&identity.name)
-            .into_iter()
-            .flatten()
-            .filter(|service| service.is(identity) && said(service) > said(identity));
-        match (fits.next(), fits.next()) {
-            (Some(only), None) => only.clone(),
-            _ => identity.clone(),
-        }
-    }
 }

@@ -7,8 +7,8 @@ use crate::analysis::now_ns;
 use crate::api::App;
 use crate::api::extract::{Name, Params};
 use crate::api::problem::{Answer, Problem};
-use crate::api::query::{Page, Window};
-use crate::api::shown;
+use crate::api::query::{Home, Page, Window};
+use crate::api::shown::{self, Wanted};
 use crate::api::types::*;
 use crate::store::TraceQuery;
 
@@ -61,7 +61,8 @@ pub(in crate::api) async fn traces(State(app): State<App>, Name(name): Name, Par
         let rows = work.store().traces(&query)?;
         if rows.total == 0 && rows.rows.is_empty() {
             let everything = work.snapshot(&Window::default())?;
-            shown::dependencies_of(&everything, &name).ok_or_else(|| no_service(&name))?;
+            let wanted = Wanted { service: Some(name.clone()), ..Wanted::default() };
+            shown::dependencies_of(&everything, &wanted).ok_or_else(|| no_service(&name))?;
         }
         Ok(ServiceTraceList { service_name: name, list: wanted.shown(&rows) })
     });
@@ -72,7 +73,7 @@ pub(in crate::api) async fn traces(State(app): State<App>, Name(name): Name, Par
 #[utoipa::path(
     get,
     path = "/api/services/{name}/dependencies",
-    params(("name" = String, Path, description = "A service"), Window),
+    params(("name" = String, Path, description = "A service"), Home),
     responses(
         (status = 200, description = "Who a service calls, and who calls it", body = Envelope<ServiceDependencies>),
         (status = 400, description = "A parameter makes no sense; the text says which", body = Failure),
@@ -83,10 +84,13 @@ pub(in crate::api) async fn traces(State(app): State<App>, Name(name): Name, Par
 pub(in crate::api) async fn dependencies(
     State(app): State<App>,
     Name(name): Name,
-    Params(window): Params<Window>,
+    Params(home): Params<Home>,
 ) -> Answer {
+    let window = home.window();
+    let Home { namespace, environment, .. } = home;
+    let wanted = Wanted { service: Some(name.clone()), namespace, environment, ..Wanted::default() };
     let answer = app
-        .answer(move |work| shown::dependencies_of(&work.snapshot(&window)?, &name).ok_or_else(|| no_service(&name)));
+        .answer(move |work| shown::dependencies_of(&work.snapshot(&window)?, &wanted).ok_or_else(|| no_service(&name)));
     answer.await
 }
 

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::share;
+use super::{share, text};
 use crate::analysis::facts::Identity;
-use crate::analysis::graph::{CallCell, EdgeRow, ServiceCell, Snapshot};
+use crate::analysis::graph::{CallCell, EdgeRow, ServiceCell, Snapshot, merge};
 use crate::analysis::health::{self, Verdict};
 use crate::api::time::rfc3339;
 use crate::api::types::*;
@@ -71,7 +71,7 @@ pub(in crate::api) fn edge_list(snapshot: &Snapshot, wanted: &Wanted, now_ns: u6
                 None => {
                     let mut calls = CallCell::default();
                     for row in snapshot.edges.iter().filter(|row| row.to == *name) {
-                        crate::analysis::graph::merge(&mut calls, &row.seen);
+                        merge(&mut calls, &row.seen);
                     }
                     node(name, &calls, true, None, seconds)
                 }
@@ -83,6 +83,8 @@ pub(in crate::api) fn edge_list(snapshot: &Snapshot, wanted: &Wanted, now_ns: u6
             .filter(|(service, _)| names.contains(service))
             .map(|(service, cell)| EntryPoint {
                 service: service.name.to_string(),
+                namespace: text(&service.namespace),
+                environment: text(&service.environment),
                 call_count: cell.calls,
                 errors: cell.errors,
                 p50_ms: cell.latency.quantile_ms(0.50),
@@ -108,7 +110,6 @@ fn seconds(snapshot: &Snapshot) -> f64 {
 }
 
 fn edge(row: &EdgeRow, seconds: f64) -> Edge {
-    let text = |text: &Option<Arc<str>>| text.as_ref().map(|text| text.to_string());
     let mut protocols = row.seen.protocols.clone();
     protocols.sort_by_key(|(_, times)| std::cmp::Reverse(*times));
     Edge {
@@ -117,6 +118,7 @@ fn edge(row: &EdgeRow, seconds: f64) -> Edge {
         environment: text(&row.from.environment),
         from_namespace: text(&row.from.namespace),
         to_namespace: text(&row.to.namespace),
+        to_environment: text(&row.to.environment),
         link_type: row.medium.word().to_owned(),
         call_count: row.calls,
         errors: row.errors,
@@ -138,8 +140,8 @@ fn edge(row: &EdgeRow, seconds: f64) -> Edge {
 fn node(name: &Identity, calls: &CallCell, is_virtual: bool, status: Option<HealthStatus>, seconds: f64) -> Node {
     Node {
         name: name.name.to_string(),
-        environment: name.environment.as_ref().map(|text| text.to_string()),
-        namespace: name.namespace.as_ref().map(|text| text.to_string()),
+        environment: text(&name.environment),
+        namespace: text(&name.namespace),
         is_virtual,
         requests: calls.calls,
         errors: calls.errors,
@@ -167,9 +169,9 @@ pub(in crate::api) fn service_list(snapshot: &Snapshot) -> ServiceList {
         p95_ms: cell.requests.latency.quantile_ms(0.95),
         p99_ms: cell.requests.latency.quantile_ms(0.99),
         last_seen: rfc3339(cell.last_ns),
-        environment: name.environment.as_ref().map(|text| text.to_string()),
-        namespace: name.namespace.as_ref().map(|text| text.to_string()),
-        version: cell.version.as_ref().map(|text| text.to_string()),
+        environment: text(&name.environment),
+        namespace: text(&name.namespace),
+        version: text(&cell.version),
         instances: cell.instances.iter().map(|text| text.to_string()).collect(),
     });
     let services: Vec<Service> = services.collect();
@@ -177,7 +179,7 @@ pub(in crate::api) fn service_list(snapshot: &Snapshot) -> ServiceList {
 }
 
 fn verdict(name: &Identity, cell: &ServiceCell, snapshot: &Snapshot, now_ns: u64) -> HealthStatus {
-    let findings = health::findings(&name.name, cell, snapshot, now_ns);
+    let findings = health::findings(name, cell, snapshot, now_ns);
     status(findings.iter().map(|finding| finding.verdict).max())
 }
 
@@ -193,9 +195,11 @@ fn status(worst: Option<Verdict>) -> HealthStatus {
 pub(in crate::api) fn health(snapshot: &Snapshot, now_ns: u64) -> Vec<ServiceHealth> {
     let seconds = seconds(snapshot);
     let services = snapshot.services.iter().map(|(name, cell)| {
-        let findings = health::findings(&name.name, cell, snapshot, now_ns);
+        let findings = health::findings(name, cell, snapshot, now_ns);
         ServiceHealth {
             name: name.name.to_string(),
+            namespace: text(&name.namespace),
+            environment: text(&name.environment),
             status: status(findings.iter().map(|finding| finding.verdict).max()),
             trace_count: cell.traces,
             last_activity: rfc3339(cell.last_ns),
@@ -219,53 +223,64 @@ pub(in crate::api) fn health(snapshot: &Snapshot, now_ns: u64) -> Vec<ServiceHea
         }
     });
     let mut services: Vec<ServiceHealth> = services.collect();
+    // Stable: services of one name stay in the order of their namespaces and environments.
     services.sort_by(|a, b| b.status.cmp(&a.status).then_with(|| a.name.cmp(&b.name)));
     services
 }
 
 /// The neighbours of a service; `None` where nobody knows it.
-pub(in crate::api) fn dependencies_of(snapshot: &Snapshot, service: &str) -> Option<ServiceDependencies> {
-    let known = snapshot.services.iter().any(|(name, _)| *name.name == *service)
-        || snapshot.edges.iter().any(|row| *row.from.name == *service || *row.to.name == *service);
-    let neighbour = |row: &EdgeRow, name: &Arc<str>| ServiceDependency {
-        to: name.to_string(),
-        total_calls: row.calls,
-        trace_count: row.seen.traces,
-        errors: row.errors,
-        error_rate: share(row.errors, row.calls),
-        p50_ms: row.seen.latency.quantile_ms(0.50),
-        p95_ms: row.seen.latency.quantile_ms(0.95),
-        p99_ms: row.seen.latency.quantile_ms(0.99),
-        last_seen: rfc3339(row.seen.last_ns),
-    };
+pub(in crate::api) fn dependencies_of(snapshot: &Snapshot, wanted: &Wanted) -> Option<ServiceDependencies> {
+    let is_it = |identity: &Arc<Identity>| wanted.service.as_deref() == Some(&*identity.name) && wanted.home(identity);
+    let known = snapshot.services.iter().any(|(service, _)| is_it(service))
+        || snapshot.edges.iter().any(|row| is_it(&row.from) || is_it(&row.to));
     known.then(|| ServiceDependencies {
-        service_name: service.to_owned(),
-        calls_to: snapshot
-            .edges
-            .iter()
-            .filter(|row| *row.from.name == *service)
-            .map(|row| neighbour(row, &row.to.name))
-            .collect(),
-        called_by: snapshot
-            .edges
-            .iter()
-            .filter(|row| *row.to.name == *service)
-            .map(|row| neighbour(row, &row.from.name))
-            .collect(),
+        service_name: wanted.service.clone().unwrap_or_default(),
+        calls_to: neighbours(snapshot.edges.iter().filter(|row| is_it(&row.from)).map(|row| (&row.to, row))),
+        called_by: neighbours(snapshot.edges.iter().filter(|row| is_it(&row.to)).map(|row| (&row.from, row))),
     })
+}
+
+/// Each neighbour once, whatever was spoken with it.
+fn neighbours<'a>(edges: impl Iterator<Item = (&'a Arc<Identity>, &'a EdgeRow)>) -> Vec<ServiceDependency> {
+    let mut neighbours: BTreeMap<&Arc<Identity>, (u64, u64, CallCell)> = BTreeMap::new();
+    for (neighbour, row) in edges {
+        let (calls, errors, seen) = neighbours.entry(neighbour).or_default();
+        *calls += row.calls;
+        *errors += row.errors;
+        merge(seen, &row.seen);
+    }
+    let shown = neighbours.into_iter().map(|(neighbour, (calls, errors, seen))| ServiceDependency {
+        to: neighbour.name.to_string(),
+        namespace: text(&neighbour.namespace),
+        environment: text(&neighbour.environment),
+        total_calls: calls,
+        trace_count: seen.traces,
+        errors,
+        error_rate: share(errors, calls),
+        p50_ms: seen.latency.quantile_ms(0.50),
+        p95_ms: seen.latency.quantile_ms(0.95),
+        p99_ms: seen.latency.quantile_ms(0.99),
+        last_seen: rfc3339(seen.last_ns),
+    });
+    shown.collect()
 }
 
 /// The calls that are made most.
 pub(in crate::api) fn hotspots(snapshot: &Snapshot, limit: Option<usize>) -> Hotspots {
-    let mut calls: Vec<ServiceCallHotspot> = snapshot
-        .edges
-        .iter()
-        .map(|row| ServiceCallHotspot {
-            from_service: row.from.name.to_string(),
-            to_service: row.to.name.to_string(),
-            call_count: row.calls,
-        })
-        .collect();
+    let mut calls: BTreeMap<(&Arc<Identity>, &Arc<Identity>), u64> = BTreeMap::new();
+    for row in &snapshot.edges {
+        *calls.entry((&row.from, &row.to)).or_default() += row.calls;
+    }
+    let shown = calls.into_iter().map(|((from, to), call_count)| ServiceCallHotspot {
+        from_service: from.name.to_string(),
+        to_service: to.name.to_string(),
+        from_namespace: text(&from.namespace),
+        from_environment: text(&from.environment),
+        to_namespace: text(&to.namespace),
+        to_environment: text(&to.environment),
+        call_count,
+    });
+    let mut calls: Vec<ServiceCallHotspot> = shown.collect();
     calls.sort_by_key(|call| std::cmp::Reverse(call.call_count));
     calls.truncate(limit.unwrap_or(HOTSPOTS_MAX));
     Hotspots { top_variables: Vec::new(), top_service_calls: calls }

@@ -6,11 +6,18 @@ mod path;
 mod performance;
 mod trace;
 
+use std::sync::Arc;
+
 pub(super) use event::events;
 pub(super) use graph::{Wanted, dependencies_of, edge_list, health, hotspots, overflow, service_list};
 pub(super) use path::critical_path;
 pub(super) use performance::performance;
 pub(super) use trace::{dependencies, json, order, summary, view};
+
+/// What an identity says beside the name.
+fn text(said: &Option<Arc<str>>) -> Option<String> {
+    said.as_ref().map(|text| text.to_string())
+}
 
 /// ns as ms.
 fn ms(ns: i64) -> f64 {

@@ -1,6 +1,6 @@
 //! Critical paths.
 
-use super::ms;
+use super::{ms, text};
 use crate::analysis::assemble::Parent;
 use crate::analysis::path::{Part, Path};
 use crate::analysis::trace::Trace;
@@ -38,7 +38,9 @@ pub(in crate::api) fn critical_path(trace: &Trace, path: &Path) -> CriticalPath 
             .shares
             .iter()
             .map(|(service, ns)| PathShare {
-                service: service.to_string(),
+                service: service.name.to_string(),
+                namespace: text(&service.namespace),
+                environment: text(&service.environment),
                 self_ms: ms(*ns),
                 percentage: percentage(*ns, path.total_ns),
             })
@@ -47,7 +49,9 @@ pub(in crate::api) fn critical_path(trace: &Trace, path: &Path) -> CriticalPath 
             .savings
             .iter()
             .map(|saving| Saving {
-                service: saving.service.to_string(),
+                service: saving.service.name.to_string(),
+                namespace: text(&saving.service.namespace),
+                environment: text(&saving.service.environment),
                 operation: saving.operation.clone(),
                 part: shown(saving.part),
                 self_ms: ms(saving.self_ns),

@@ -1,6 +1,6 @@
 //! How fast everything is.
 
-use super::share;
+use super::{share, text};
 use crate::analysis::graph::{CallCell, Snapshot, merge};
 use crate::api::types::*;
 use crate::store::TraceRow;
@@ -20,6 +20,8 @@ pub(in crate::api) fn performance(latest: &[TraceRow], snapshot: &Snapshot) -> P
     });
     let services = snapshot.services.iter().map(|(name, cell)| ServiceLatency {
         service: name.name.to_string(),
+        namespace: text(&name.namespace),
+        environment: text(&name.environment),
         event_count: cell.events,
         avg_duration_ms: cell.requests.latency.mean_ms(),
     });

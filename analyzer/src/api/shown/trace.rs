@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use raceway_analyzer_client::{Kind, Status, Value};
 use raceway_trace::clock::VectorClock;
@@ -9,16 +10,16 @@ use raceway_trace::order::Order;
 use raceway_trace::tracestate::Method;
 
 use super::path::trace_id;
-use super::{critical_path, events, ms};
+use super::{critical_path, events, ms, text};
 use crate::analysis::assemble::Parent;
-use crate::analysis::facts::{self, Facts};
+use crate::analysis::facts::{self, Facts, Identity};
 use crate::analysis::order::{Sure, Ticks, Vectors};
 use crate::analysis::path::Path;
 use crate::analysis::skew::Instance;
 use crate::analysis::trace::Trace;
 use crate::api::time::rfc3339;
 use crate::api::types::*;
-use crate::store::TraceRow;
+use crate::store::{self, TraceRow};
 
 /// Clock entries in one answer; spans behind that show none. Each takes some 40 bytes of JSON.
 const CLOCK_ENTRIES_MAX: usize = 200_000;
@@ -37,7 +38,19 @@ pub(in crate::api) fn summary(row: &TraceRow) -> TraceSummary {
         error_count: row.errors,
         root_service: row.root_service.clone(),
         root_operation: row.root_operation.clone(),
+        root_namespace: row.root_namespace.clone(),
+        root_environment: row.root_environment.clone(),
+        origin: origin(row.origin),
         certainty: row.certainty,
+        unlinked_calls: row.unlinked_calls,
+    }
+}
+
+fn origin(origin: store::Origin) -> Origin {
+    match origin {
+        store::Origin::Entry => Origin::Entry,
+        store::Origin::Unlinked => Origin::Unlinked,
+        store::Origin::Missing => Origin::Missing,
     }
 }
 
@@ -57,6 +70,7 @@ pub(in crate::api) fn view(trace: &Trace, raw: bool) -> TraceView {
             .filter(|&root| trace.assembled.parents.get(root) == Some(&Parent::Root))
             .and_then(|root| trace.facts.get(root))
             .map(|root| root.span_id.to_string()),
+        origin: origin(trace.origin()),
         events: events(trace),
         audit_trails: BTreeMap::new(),
         analysis: TraceAnalysis::default(),
@@ -94,23 +108,37 @@ fn laid_flat(trace: &Trace) -> Vec<usize> {
 
 /// Who called whom in a trace.
 pub(in crate::api) fn dependencies(trace: &Trace) -> TraceDependencies {
-    let mut services: BTreeMap<&str, u64> = BTreeMap::new();
+    let names = trace.names();
+    let mut services: BTreeMap<Arc<Identity>, u64> = BTreeMap::new();
     for span in &trace.facts {
-        *services.entry(&span.service.name).or_default() += span.events();
+        *services.entry(names.of(&span.service)).or_default() += span.events();
     }
-    let mut dependencies: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    let mut dependencies: BTreeMap<(Arc<Identity>, Arc<Identity>), u64> = BTreeMap::new();
     for call in &trace.assembled.calls {
-        *dependencies.entry((&call.from.name, &call.to.name)).or_default() += 1;
+        *dependencies.entry((names.of(&call.from), names.of(&call.to))).or_default() += 1;
     }
     TraceDependencies {
         trace_id: trace_id(trace),
         services: services
             .into_iter()
-            .map(|(name, event_count)| ServiceEvents { name: name.to_owned(), event_count })
+            .map(|(service, event_count)| ServiceEvents {
+                name: service.name.to_string(),
+                namespace: text(&service.namespace),
+                environment: text(&service.environment),
+                event_count,
+            })
             .collect(),
         dependencies: dependencies
             .into_iter()
-            .map(|((from, to), call_count)| Dependency { from: from.to_owned(), to: to.to_owned(), call_count })
+            .map(|((from, to), call_count)| Dependency {
+                from: from.name.to_string(),
+                to: to.name.to_string(),
+                from_namespace: text(&from.namespace),
+                from_environment: text(&from.environment),
+                to_namespace: text(&to.namespace),
+                to_environment: text(&to.environment),
+                call_count,
+            })
             .collect(),
     }
 }

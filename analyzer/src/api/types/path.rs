@@ -85,6 +85,12 @@ pub enum PathPart {
 pub struct PathShare {
     /// The service.
     pub service: String,
+    /// `service.namespace`; `null` where nobody said.
+    #[schema(required)]
+    pub namespace: Option<String>,
+    /// `deployment.environment.name`; `null` where nobody said.
+    #[schema(required)]
+    pub environment: Option<String>,
     /// Its time on the path.
     pub self_ms: f64,
     /// Of the path, 0 to 100.
@@ -96,6 +102,12 @@ pub struct PathShare {
 pub struct Saving {
     /// The service.
     pub service: String,
+    /// `service.namespace`; `null` where nobody said.
+    #[schema(required)]
+    pub namespace: Option<String>,
+    /// `deployment.environment.name`; `null` where nobody said.
+    #[schema(required)]
+    pub environment: Option<String>,
     /// `GET /orders/{id}`.
     pub operation: String,
     /// What its time went into.
@@ -124,6 +136,12 @@ pub struct TraceDependencies {
 pub struct ServiceEvents {
     /// The service.
     pub name: String,
+    /// `service.namespace`; `null` where nobody said.
+    #[schema(required)]
+    pub namespace: Option<String>,
+    /// `deployment.environment.name`; `null` where nobody said.
+    #[schema(required)]
+    pub environment: Option<String>,
     /// Its events.
     pub event_count: u64,
 }
@@ -135,6 +153,18 @@ pub struct Dependency {
     pub from: String,
     /// The callee.
     pub to: String,
+    /// `service.namespace` of the caller; `null` where nobody said.
+    #[schema(required)]
+    pub from_namespace: Option<String>,
+    /// `deployment.environment.name` of the caller; `null` where nobody said.
+    #[schema(required)]
+    pub from_environment: Option<String>,
+    /// `service.namespace` of the callee; `null` where nobody said.
+    #[schema(required)]
+    pub to_namespace: Option<String>,
+    /// `deployment.environment.name` of the callee; `null` where nobody said.
+    #[schema(required)]
+    pub to_environment: Option<String>,
     /// Calls.
     pub call_count: u64,
 }

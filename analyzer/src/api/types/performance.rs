@@ -66,6 +66,12 @@ pub struct EventTypePerformance {
 pub struct ServiceLatency {
     /// The service.
     pub service: String,
+    /// `service.namespace`; `null` where nobody said.
+    #[schema(required)]
+    pub namespace: Option<String>,
+    /// `deployment.environment.name`; `null` where nobody said.
+    #[schema(required)]
+    pub environment: Option<String>,
     /// Its events.
     pub event_count: u64,
     /// How long a request takes on average.
@@ -112,6 +118,18 @@ pub struct ServiceCallHotspot {
     pub from_service: String,
     /// The callee.
     pub to_service: String,
+    /// `service.namespace` of the caller; `null` where nobody said.
+    #[schema(required)]
+    pub from_namespace: Option<String>,
+    /// `deployment.environment.name` of the caller; `null` where nobody said.
+    #[schema(required)]
+    pub from_environment: Option<String>,
+    /// `service.namespace` of the callee; `null` where nobody said.
+    #[schema(required)]
+    pub to_namespace: Option<String>,
+    /// `deployment.environment.name` of the callee; `null` where nobody said.
+    #[schema(required)]
+    pub to_environment: Option<String>,
     /// Calls.
     pub call_count: u64,
 }

@@ -60,6 +60,12 @@ pub struct Service {
 pub struct ServiceHealth {
     /// `service.name`.
     pub name: String,
+    /// `service.namespace`; `null` where nobody said.
+    #[schema(required)]
+    pub namespace: Option<String>,
+    /// `deployment.environment.name`; `null` where nobody said.
+    #[schema(required)]
+    pub environment: Option<String>,
     /// The verdict.
     pub status: HealthStatus,
     /// Traces it took part in, in the window.
@@ -142,9 +148,15 @@ pub struct ServiceDependencies {
 pub struct ServiceDependency {
     /// The neighbour.
     pub to: String,
+    /// `service.namespace`; `null` where nobody said.
+    #[schema(required)]
+    pub namespace: Option<String>,
+    /// `deployment.environment.name`; `null` where nobody said.
+    #[schema(required)]
+    pub environment: Option<String>,
     /// Calls.
     pub total_calls: u64,
-    /// Traces with such a call.
+    /// Traces with such a call; one in which they spoke in two ways (HTTP and TCP, say) counts for both.
     pub trace_count: u64,
     /// Calls that failed.
     pub errors: u64,
@@ -200,6 +212,9 @@ pub struct Edge {
     /// `service.namespace` of the callee; `null` where nobody said.
     #[schema(required)]
     pub to_namespace: Option<String>,
+    /// `deployment.environment.name` of the callee; `null` where nobody said.
+    #[schema(required)]
+    pub to_environment: Option<String>,
     /// What kind of call: `Http`, `Rpc`, `Database`, `Message`, `Tcp`.
     pub link_type: String,
     /// Calls: those seen as spans, or as counted by the sidecars where that is more (unsampled or lost spans).
@@ -277,6 +292,12 @@ pub struct Node {
 pub struct EntryPoint {
     /// The service.
     pub service: String,
+    /// `service.namespace`; `null` where nobody said.
+    #[schema(required)]
+    pub namespace: Option<String>,
+    /// `deployment.environment.name`; `null` where nobody said.
+    #[schema(required)]
+    pub environment: Option<String>,
     /// Calls.
     pub call_count: u64,
     /// Calls that failed.

@@ -65,8 +65,30 @@ pub struct TraceSummary {
     pub root_service: String,
     /// The root's name.
     pub root_operation: String,
-    /// The smallest probability among its links; 1 when all are certain.
+    /// `service.namespace` of the root's service; `null` where nobody said.
+    #[schema(required)]
+    pub root_namespace: Option<String>,
+    /// `deployment.environment.name` of the root's service; `null` where nobody said.
+    #[schema(required)]
+    pub root_environment: Option<String>,
+    /// Where it begins.
+    pub origin: Origin,
+    /// The smallest probability among its links; 1 when all are certain. Says nothing of unlinked calls.
     pub certainty: f64,
+    /// Calls in it of which nobody knows the cause.
+    pub unlinked_calls: u64,
+}
+
+/// Where a trace begins, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// With a request from outside, or with work that a service began by itself.
+    Entry,
+    /// With a call of which nobody knows which request caused it; the links of its span name the candidates.
+    Unlinked,
+    /// The root has not come: a parent is named that nobody reported.
+    Missing,
 }
 
 /// All that is known of one trace.
@@ -81,6 +103,8 @@ pub struct TraceView {
     /// The root's span id; `null` while it has not come.
     #[schema(required)]
     pub root_span_id: Option<String>,
+    /// Where it begins.
+    pub origin: Origin,
     /// Its events in causal order; a span is a pair of request and response.
     pub events: Vec<Event>,
     /// Accesses to shared data, by variable.

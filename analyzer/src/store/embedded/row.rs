@@ -5,7 +5,8 @@ use raceway_trace::TraceId;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::codec::{Corrupt, read_count, read_number, read_text, take, write_number, write_text};
-use crate::store::{TraceQuery, TraceRow};
+use crate::analysis::facts::is_unlinked_call;
+use crate::store::{Origin, TraceQuery, TraceRow};
 
 /// Names of operations are remembered by hash, up to so many: 512 B. A trace with more different ones is looked
 /// through span by span when someone asks for an operation that is not among them.
@@ -25,8 +26,16 @@ pub(super) struct Row {
     operations_more: bool,
     /// Start of the span that `root_service` and `root_operation` are taken from.
     root_start_ns: u64,
-    /// Whether that span has no parent.
-    rooted: bool,
+}
+
+/// Bits of a row's flags. Each stands for something that rows of before did not have: 0 is what they mean.
+mod flag {
+    pub(super) const ROOTED: u8 = 1;
+    pub(super) const OPERATIONS_MORE: u8 = 1 << 1;
+    pub(super) const ROOT_UNLINKED: u8 = 1 << 2;
+    pub(super) const UNLINKED_CALLS: u8 = 1 << 3;
+    pub(super) const ROOT_NAMESPACE: u8 = 1 << 4;
+    pub(super) const ROOT_ENVIRONMENT: u8 = 1 << 5;
 }
 
 /// What a row says about a query.
@@ -53,19 +62,23 @@ impl Row {
                 errors: 0,
                 root_service: String::new(),
                 root_operation: String::new(),
+                root_namespace: None,
+                root_environment: None,
+                origin: Origin::Missing,
                 certainty: 1.0,
+                unlinked_calls: 0,
             },
             operations: Vec::new(),
             operations_more: false,
             root_start_ns: u64::MAX,
-            rooted: false,
         }
     }
 
     /// Takes a span into account that was not there before.
     pub(super) fn add(&mut self, reported: &Reported) {
-        let span = &reported.span;
-        let service = reported.resource.service_name().unwrap_or_default();
+        let (span, resource) = (&reported.span, &reported.resource);
+        let service = resource.service_name().unwrap_or_default();
+        let unlinked = is_unlinked_call(reported);
         let shown = &mut self.shown;
         shown.spans += 1;
         shown.first_ns = shown.first_ns.min(span.start_ns);
@@ -74,6 +87,7 @@ impl Row {
         if let Some(p) = span.attribute("raceway.parent.p").and_then(|p| p.as_f64()) {
             shown.certainty = shown.certainty.min(p.clamp(0.0, 1.0));
         }
+        shown.unlinked_calls += u64::from(unlinked);
         if let Err(place) = shown.services.binary_search_by(|known| known.as_str().cmp(service))
             && shown.services.len() < SERVICES_MAX
             && !service.is_empty()
@@ -81,11 +95,19 @@ impl Row {
             shown.services.insert(place, service.to_owned());
         }
         let root = span.parent_span_id.is_none();
-        let better = (root, std::cmp::Reverse(span.start_ns)) > (self.rooted, std::cmp::Reverse(self.root_start_ns));
+        let rooted = shown.origin != Origin::Missing;
+        let better = (root, std::cmp::Reverse(span.start_ns)) > (rooted, std::cmp::Reverse(self.root_start_ns));
         if better || shown.spans == 1 {
             service.clone_into(&mut shown.root_service);
             shown.root_operation = span.name.as_ref().to_owned();
-            (self.rooted, self.root_start_ns) = (root, span.start_ns);
+            shown.root_namespace = resource.service_namespace().map(str::to_owned);
+            shown.root_environment = resource.environment().map(str::to_owned);
+            shown.origin = match (root, unlinked) {
+                (false, _) => Origin::Missing,
+                (true, false) => Origin::Entry,
+                (true, true) => Origin::Unlinked,
+            };
+            self.root_start_ns = span.start_ns;
         }
         let hash = hash(&span.name);
         if let Err(place) = self.operations.binary_search(&hash) {
@@ -124,7 +146,15 @@ impl Row {
         write_number(out, shown.last_ns.saturating_sub(shown.first_ns));
         write_number(out, shown.errors);
         out.extend(shown.certainty.to_le_bytes());
-        out.extend([u8::from(self.rooted) | u8::from(self.operations_more) << 1]);
+        let flags = [
+            (flag::ROOTED, shown.origin != Origin::Missing),
+            (flag::OPERATIONS_MORE, self.operations_more),
+            (flag::ROOT_UNLINKED, shown.origin == Origin::Unlinked),
+            (flag::UNLINKED_CALLS, shown.unlinked_calls > 0),
+            (flag::ROOT_NAMESPACE, shown.root_namespace.is_some()),
+            (flag::ROOT_ENVIRONMENT, shown.root_environment.is_some()),
+        ];
+        out.push(flags.iter().filter(|(_, set)| *set).fold(0, |all, (flag, _)| all | flag));
         write_number(out, self.root_start_ns.saturating_sub(shown.first_ns));
         write_text(out, &shown.root_service);
         write_text(out, &shown.root_operation);
@@ -135,6 +165,12 @@ impl Row {
         write_number(out, self.operations.len() as u64);
         for operation in &self.operations {
             out.extend(operation.to_le_bytes());
+        }
+        if shown.unlinked_calls > 0 {
+            write_number(out, shown.unlinked_calls);
+        }
+        for text in shown.root_namespace.iter().chain(&shown.root_environment) {
+            write_text(out, text);
         }
     }
 
@@ -149,7 +185,13 @@ impl Row {
         shown.errors = read_number(bytes)?;
         shown.certainty = f64::from_le_bytes(take(bytes)?);
         let [flags] = take(bytes)?;
-        (row.rooted, row.operations_more) = (flags & 1 != 0, flags & 2 != 0);
+        let has = |flag: u8| flags & flag != 0;
+        row.operations_more = has(flag::OPERATIONS_MORE);
+        shown.origin = match (has(flag::ROOTED), has(flag::ROOT_UNLINKED)) {
+            (false, _) => Origin::Missing,
+            (true, false) => Origin::Entry,
+            (true, true) => Origin::Unlinked,
+        };
         row.root_start_ns = first_ns.saturating_add(read_number(bytes)?);
         shown.root_service = read_text(bytes)?.to_owned();
         shown.root_operation = read_text(bytes)?.to_owned();
@@ -158,6 +200,15 @@ impl Row {
         }
         for _ in 0..read_count(bytes)? {
             row.operations.push(u64::from_le_bytes(take(bytes)?));
+        }
+        if has(flag::UNLINKED_CALLS) {
+            shown.unlinked_calls = read_number(bytes)?;
+        }
+        if has(flag::ROOT_NAMESPACE) {
+            shown.root_namespace = Some(read_text(bytes)?.to_owned());
+        }
+        if has(flag::ROOT_ENVIRONMENT) {
+            shown.root_environment = Some(read_text(bytes)?.to_owned());
         }
         Ok(row)
     }
@@ -211,7 +262,16 @@ mod tests {
     fn what_is_written_can_be_read() {
         let mut span = reported("a", "GET /a", None, 10, 20);
         span.span.set("raceway.parent.p", 0.75);
+        span.span.kind = Kind::Client;
+        span.span.set("raceway.parent.method", "root");
+        let place = Resource::new("a").with("service.namespace", "shop").with("deployment.environment.name", "live");
+        span.resource = Arc::new(place);
         let row = row(&[span, reported("b", "GET /b", Some(10), 12, 15)]);
+        assert_eq!((row.shown.origin, row.shown.unlinked_calls), (Origin::Unlinked, 1));
+        assert_eq!(
+            row.shown.root_namespace.as_deref().zip(row.shown.root_environment.as_deref()),
+            Some(("shop", "live"))
+        );
         let mut bytes = Vec::new();
         row.write(&mut bytes);
         assert_eq!(Row::read(&bytes, 10, trace_id()), Ok(row.clone()));
@@ -219,6 +279,38 @@ mod tests {
         for cut in 0..bytes.len() {
             assert_eq!(Row::read(&bytes[..cut], 10, trace_id()), Err(Corrupt));
         }
+    }
+
+    #[test]
+    fn a_call_of_unknown_cause_is_an_unlinked_origin_and_counted() {
+        let call = |parent, method: &'static str| {
+            let mut call = reported("a", "GET /b", parent, 10, 20);
+            (call.span.kind, call.scope) = (Kind::Client, raceway_analyzer_client::SCOPE.into());
+            call.span.set("raceway.parent.method", method);
+            call
+        };
+        let answered = reported("b", "GET /b", Some(10), 12, 15);
+        for (spans, origin, unlinked_calls) in [
+            (vec![call(None, "root"), answered.clone()], Origin::Unlinked, 1),
+            (vec![answered.clone(), call(None, "root")], Origin::Unlinked, 1),
+            (vec![answered.clone()], Origin::Missing, 0),
+            (vec![call(Some(1), "sole"), answered.clone()], Origin::Missing, 0),
+            (vec![reported("a", "GET /a", None, 1, 30), call(Some(1), "sole")], Origin::Entry, 0),
+            (vec![reported("a", "GET /a", None, 1, 30), call(Some(1), "root")], Origin::Entry, 1),
+        ] {
+            let shown = row(&spans).shown;
+            assert_eq!((shown.origin, shown.unlinked_calls), (origin, unlinked_calls), "{spans:?}");
+        }
+    }
+
+    /// Written when a row held neither unlinked calls nor where the root's service is.
+    #[test]
+    fn a_row_of_before_can_be_read() {
+        let mut bytes = Vec::new();
+        row(&[reported("a", "GET /a", None, 10, 20)]).write(&mut bytes);
+        let row = Row::read(&bytes, 10, trace_id()).unwrap();
+        assert_eq!(bytes.get(11), Some(&flag::ROOTED), "such a row still has no other flag and nothing at its end");
+        assert_eq!((row.shown.origin, row.shown.unlinked_calls), (Origin::Entry, 0));
     }
 
     #[test]
