@@ -3,6 +3,7 @@
 import { lazy, Suspense, useEffect, useMemo, useRef } from "react";
 import { type Polled, setLive, useLive, usePolled } from "./api/poll";
 import type { ServiceList, Status } from "./api/types";
+import { namer, ServiceNames } from "./lib/identity";
 import { Link, parseRoute, paths, type Route, usePath } from "./lib/router";
 import { assignHues, ServiceHues } from "./lib/services";
 import { chooseTheme, type Theme, useTheme } from "./lib/theme";
@@ -21,17 +22,21 @@ export function App() {
   // Names of all times, so that a service keeps its colour whatever window a view shows.
   const services = usePolled<ServiceList>("/api/services", 15_000);
   const status = usePolled<Status>("/status", 5_000);
-  const hues = useMemo(() => assignHues(services.data?.services.map((service) => service.name) ?? []), [services.data]);
+  const known = services.data?.services;
+  const hues = useMemo(() => assignHues(known?.map((service) => service.name) ?? []), [known]);
+  const names = useMemo(() => namer(known ?? []), [known]);
 
   return (
     <ServiceHues value={hues}>
-      <a className="skip" href="#main">
-        Skip to content
-      </a>
-      <div className="shell">
-        <Side route={route} status={status} />
-        <Main route={route} />
-      </div>
+      <ServiceNames value={names}>
+        <a className="skip" href="#main">
+          Skip to content
+        </a>
+        <div className="shell">
+          <Side route={route} status={status} />
+          <Main route={route} />
+        </div>
+      </ServiceNames>
     </ServiceHues>
   );
 }

@@ -3,6 +3,7 @@
 import type { Certainty, Edge, EdgeList, EntryPoint, LinkCounts, Node } from "../api/types";
 import { countShort, percent, sameUnit } from "../lib/format";
 import { groupBy } from "../lib/group";
+import { identityKey, namer, serviceOf } from "../lib/identity";
 
 /** A node. Two services may share a name in different namespaces or environments. */
 export type GraphNode = {
@@ -26,25 +27,22 @@ export type EdgeName = { from: string; to: string; link: string | null };
 export function graphOf(answer: EdgeList, environment: string | null = null): Graph {
   const wanted = (of: string | null) => environment === null || of === null || of === environment;
   const shown = answer.nodes.filter((node) => wanted(node.environment));
-  const byName = groupBy(shown, (node) => node.name);
-  const entries = new Map(answer.entry_points.map((entry) => [entry.service, entry]));
-  const nodes = shown.map((node): GraphNode => {
-    const isOnly = byName.get(node.name)?.length === 1;
-    return { id: isOnly ? node.name : longName(node), node, entry: entries.get(node.name) };
-  });
+  const nameOf = namer(shown);
+  const entries = new Map(answer.entry_points.map((entry) => [identityKey(serviceOf(entry)), entry]));
+  const nodes = shown.map((node): GraphNode => ({ id: nameOf(node), node, entry: entries.get(identityKey(node)) }));
 
   const nodesByName = groupBy(nodes, (node) => node.node.name);
-  const kinds = groupBy(answer.edges, (edge) => `${edge.from_service}\n${edge.to_service}`);
-  const edges: GraphEdge[] = [];
+  const drawn: Omit<GraphEdge, "id">[] = [];
   for (const edge of answer.edges) {
     if (!wanted(edge.environment)) continue;
     const from = best(nodesByName.get(edge.from_service), edge.from_namespace, edge.environment);
-    const to = best(nodesByName.get(edge.to_service), edge.to_namespace, edge.environment);
-    if (!from || !to) continue;
-    const several =
-      new Set(kinds.get(`${edge.from_service}\n${edge.to_service}`)?.map((one) => one.link_type)).size > 1;
-    edges.push({ id: [from.id, to.id, ...(several ? [edge.link_type] : [])].join("\n"), from, to, edge });
+    const to = best(nodesByName.get(edge.to_service), edge.to_namespace, edge.to_environment);
+    if (from && to) drawn.push({ from, to, edge });
   }
+  const between = groupBy(drawn, ({ from, to }) => `${from.id}\n${to.id}`);
+  const edges = [...between].flatMap(([id, kinds]) =>
+    kinds.map((one): GraphEdge => ({ id: kinds.length > 1 ? `${id}\n${one.edge.link_type}` : id, ...one })),
+  );
   // Nodes of another environment that are there only as callees without a sidecar.
   const touched = new Set(edges.flatMap((edge) => [edge.from, edge.to]));
   return {
@@ -53,13 +51,7 @@ export function graphOf(answer: EdgeList, environment: string | null = null): Gr
   };
 }
 
-/** `orders`, `orders (shop)`, `orders (shop, staging)`. */
-function longName({ name, namespace, environment }: Node): string {
-  const parts = [namespace, environment].filter((part) => part !== null);
-  return parts.length > 0 ? `${name} (${parts.join(", ")})` : name;
-}
-
-/** Of nodes that share a name the one that fits best; the answer says no environment for callees. */
+/** Of nodes that share a name the one that fits best. */
 function best(nodes: GraphNode[] | undefined, namespace: string | null, environment: string | null) {
   const closeness = ({ node }: GraphNode) =>
     Number(node.namespace === namespace) * 2 + Number(node.environment === environment);

@@ -4,6 +4,7 @@ import type { ReactNode } from "react";
 import { usePolled } from "../api/poll";
 import type { LinkCounts, Node, ServiceHealth, TraceList } from "../api/types";
 import { bytes, clockTime, count, duration, percent, rate } from "../lib/format";
+import { identityKey } from "../lib/identity";
 import { Link, paths, useParams } from "../lib/router";
 import { tracesHref } from "../traces/filters";
 import { Icon } from "../ui/icons";
@@ -24,7 +25,11 @@ export function Panel(props: { whole: Graph; links: LinkCounts; health: ServiceH
       {call ? (
         <CallPanel call={call} />
       ) : node ? (
-        <ServicePanel of={node} whole={whole} health={health.find((one) => one.name === node.node.name)} />
+        <ServicePanel
+          of={node}
+          whole={whole}
+          health={health.find((one) => identityKey(one) === identityKey(node.node))}
+        />
       ) : (
         <WholePanel whole={whole} links={links} />
       )}
@@ -114,7 +119,7 @@ function ServicePanel(props: { of: GraphNode; whole: Graph; health: ServiceHealt
         )}
       </Neighbours>
       <Neighbours title="Calls" edges={callees} end="to" />
-      {!node.virtual && <RecentTraces service={node.name} />}
+      {!node.virtual && <RecentTraces service={node.name} several={of.id !== node.name} />}
     </>
   );
 }
@@ -155,13 +160,15 @@ function Neighbours(props: { title: string; edges: GraphEdge[]; end: "from" | "t
   );
 }
 
-function RecentTraces({ service }: { service: string }) {
+/** Traces of a service. They are found by its name alone: where `several` share it, of all of them. */
+function RecentTraces({ service, several }: { service: string; several: boolean }) {
   const traces = usePolled<TraceList>(`/api/services/${encodeURIComponent(service)}/traces?page_size=8`, 5000);
   return (
     <section>
       <h3>
         Recent traces <Link href={tracesHref({ service })}>Show all</Link>
       </h3>
+      {several && <p className="soft small">Of every service named {service}.</p>}
       {traces.data?.traces.length === 0 && <p className="soft">None is kept.</p>}
       <ul className={traces.stale ? "recent dim" : "recent"}>
         {traces.data?.traces.map((trace) => (
@@ -176,7 +183,7 @@ function RecentTraces({ service }: { service: string }) {
                 <span className="hidden">has errors</span>
               </span>
             )}
-            <TraceCertainty p={trace.certainty} />
+            <TraceCertainty trace={trace} />
             <span className="num">{duration(trace.duration_ms)}</span>
           </li>
         ))}

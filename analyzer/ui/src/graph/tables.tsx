@@ -2,6 +2,7 @@
 
 import type { Edge, Node, Service, ServiceHealth } from "../api/types";
 import { ago, count, dateTime, duration, rate } from "../lib/format";
+import { identityKey } from "../lib/identity";
 import { Link } from "../lib/router";
 import { ErrorRate, Health, ServiceName } from "../ui/parts";
 import { graphHref } from "./address";
@@ -35,9 +36,8 @@ function Seen({ at }: { at: string | undefined }) {
 }
 
 function lastSeen(services: readonly Service[], node: Node): string | undefined {
-  const { name, namespace, environment } = node;
-  return services.find((one) => one.name === name && one.namespace === namespace && one.environment === environment)
-    ?.last_seen;
+  const key = identityKey(node);
+  return services.find((one) => identityKey(one) === key)?.last_seen;
 }
 
 /** A box that scrolls sideways when the table is wider; reachable by keyboard, as scrolling must be. */
@@ -57,7 +57,7 @@ export function ServicesTable(props: {
   health: readonly ServiceHealth[];
   selected?: string | null;
 }) {
-  const findings = new Map(props.health.map((one) => [one.name, one]));
+  const findings = new Map(props.health.map((one) => [identityKey(one), one]));
   return (
     <Scroll label="Table of services">
       <table className="table">
@@ -84,7 +84,7 @@ export function ServicesTable(props: {
         <tbody>
           {props.graph.nodes.map((one) => {
             const { id, node } = one;
-            const found = findings.get(node.name)?.findings ?? [];
+            const found = findings.get(identityKey(node))?.findings ?? [];
             return (
               <tr key={id} className={isMeant(one, props.selected ?? null) ? "selected" : undefined}>
                 <th scope="row">

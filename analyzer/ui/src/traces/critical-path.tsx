@@ -3,9 +3,10 @@
 import type { CSSProperties } from "react";
 import type { CriticalPath } from "../api/types";
 import { duration, percent, probability } from "../lib/format";
+import { identityKey, longName, serviceOf } from "../lib/identity";
 import { useServiceColour } from "../lib/services";
 import { Icon } from "../ui/icons";
-import { ServiceName } from "../ui/parts";
+import { Service } from "../ui/parts";
 import "./critical-path.css";
 
 /** So many operations are listed; the rest is short. */
@@ -34,9 +35,9 @@ export function CriticalPathCard({ path }: { path: CriticalPath }) {
           <div className="share-bar" aria-hidden="true">
             {path.services.map((share) => (
               <i
-                key={share.service}
+                key={identityKey(serviceOf(share))}
                 style={{ "--hue": colour(share.service), flexGrow: share.percentage } as CSSProperties}
-                title={`${share.service} ${duration(share.self_ms)}`}
+                title={`${longName(serviceOf(share))} ${duration(share.self_ms)}`}
               />
             ))}
           </div>
@@ -51,9 +52,9 @@ export function CriticalPathCard({ path }: { path: CriticalPath }) {
             </thead>
             <tbody>
               {path.services.map((share) => (
-                <tr key={share.service}>
+                <tr key={identityKey(serviceOf(share))}>
                   <th scope="row">
-                    <ServiceName name={share.service} />
+                    <Service of={serviceOf(share)} />
                   </th>
                   <td className="num">{duration(share.self_ms)}</td>
                   <td className="num share">
@@ -90,10 +91,10 @@ export function CriticalPathCard({ path }: { path: CriticalPath }) {
               </thead>
               <tbody>
                 {savings.map((saving) => (
-                  <tr key={`${saving.service} ${saving.operation} ${saving.part}`}>
+                  <tr key={`${identityKey(serviceOf(saving))} ${saving.operation} ${saving.part}`}>
                     <th scope="row">
                       <span className="cut operation">
-                        <ServiceName name={saving.service} /> <span className="soft">{saving.operation}</span>
+                        <Service of={serviceOf(saving)} /> <span className="soft">{saving.operation}</span>
                         {saving.part !== "own" && <span className="chip plain">{saving.part}</span>}
                       </span>
                     </th>

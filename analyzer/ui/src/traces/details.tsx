@@ -3,9 +3,10 @@
 import { Fragment } from "react";
 import type { Link as SpanLink, SpanView, TraceView } from "../api/types";
 import { dateTime, duration, percent, plural, probability, shortId } from "../lib/format";
+import { serviceOf } from "../lib/identity";
 import { Link, paths, withParams } from "../lib/router";
 import { Icon } from "../ui/icons";
-import { ServiceName } from "../ui/parts";
+import { Service } from "../ui/parts";
 import type { Tree } from "./geometry";
 import { isEntry, LinkChip } from "./link-chip";
 import "./details.css";
@@ -21,7 +22,7 @@ export function Details({ trace, tree, index, select, close }: Props) {
       <header className="panel-head">
         <div>
           <span className="soft">
-            <ServiceName name={span.service} />
+            <Service of={serviceOf(span)} />
           </span>
           <h2>{span.name}</h2>
         </div>

@@ -4,9 +4,14 @@ import type { SpanView } from "../api/types";
 import { Icon } from "../ui/icons";
 import { CertaintyChip } from "../ui/parts";
 
+/** Whether a span is a call that its service made. */
+export function isCall({ kind }: Pick<SpanView, "kind">): boolean {
+  return kind === "client" || kind === "producer";
+}
+
 /** Whether a trace begins with this span because the request came from outside, not because nobody knows its cause. */
-export function isEntry({ link, kind }: Pick<SpanView, "link" | "kind">): boolean {
-  return link.method === "root" && kind !== "client" && kind !== "producer";
+export function isEntry(span: Pick<SpanView, "link" | "kind">): boolean {
+  return span.link.method === "root" && !isCall(span);
 }
 
 export function LinkChip({ span }: { span: SpanView }) {

@@ -7,7 +7,7 @@ import { clockTime, count, dateTime, duration, plural, shortId } from "../lib/fo
 import { Link, paths, useParams, withParams } from "../lib/router";
 import { FirstSteps } from "../ui/first-steps";
 import { Icon } from "../ui/icons";
-import { Problem, ServiceName, TraceCertainty, Waiting } from "../ui/parts";
+import { Problem, Service, ServiceName, TraceCertainty, Waiting } from "../ui/parts";
 import { WindowSelect } from "../ui/window-select";
 import { addressOf, type Filters, filtersOf, listPath, narrows, PAGE_SIZE, typedDuration } from "./filters";
 import { logScale } from "./scale";
@@ -215,6 +215,7 @@ function Rows({ traces }: { traces: TraceSummary[] }) {
 
 function Row({ trace, share }: { trace: TraceSummary; share: number }) {
   const began = new Date(trace.first_timestamp);
+  const root = { name: trace.root_service, namespace: trace.root_namespace, environment: trace.root_environment };
   return (
     <tr>
       <td className="num rest soft" title={dateTime(began)}>
@@ -222,7 +223,7 @@ function Row({ trace, share }: { trace: TraceSummary; share: number }) {
       </td>
       <th scope="row">
         <Link href={paths.trace(trace.trace_id)} className="request">
-          <ServiceName name={trace.root_service} />
+          <Service of={root} />
           <span className="operation">{trace.root_operation}</span>
         </Link>
       </th>
@@ -230,7 +231,9 @@ function Row({ trace, share }: { trace: TraceSummary; share: number }) {
         <span className="took-bar" style={{ width: `calc((100% - 2 * var(--gap-2)) * ${share.toFixed(3)})` }} />
         <span>{duration(trace.duration_ms)}</span>
       </td>
-      <td>{trace.span_count > 1 ? <TraceCertainty p={trace.certainty} /> : <span className="soft">none</span>}</td>
+      <td>
+        <TraceCertainty trace={trace} />
+      </td>
       <td className="num">
         {trace.error_count > 0 ? (
           <span className="chip bad">

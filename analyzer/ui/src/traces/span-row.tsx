@@ -1,8 +1,9 @@
 // One row of the waterfall.
 
-import { type CSSProperties, type MouseEvent, memo } from "react";
+import { type CSSProperties, type MouseEvent, memo, useContext } from "react";
 import type { SpanView } from "../api/types";
 import { duration } from "../lib/format";
+import { ServiceNames, serviceOf } from "../lib/identity";
 import { useServiceColour } from "../lib/services";
 import { Icon } from "../ui/icons";
 import { bar, type Range, type Stretch } from "./geometry";
@@ -36,6 +37,7 @@ export const SpanRow = memo(Row, (a, b) =>
 function Row(props: Props) {
   const { index, row, top, span, target, depth, childCount, open, selected, range, critical, select, toggle } = props;
   const colour = useServiceColour();
+  const nameOf = useContext(ServiceNames);
   const fold = (event: MouseEvent) => {
     event.stopPropagation();
     toggle(index);
@@ -72,7 +74,7 @@ function Row(props: Props) {
             <span className="hidden">failed</span>
           </span>
         )}
-        <b>{span.service}</b>
+        <b>{nameOf(serviceOf(span))}</b>
         {target !== undefined && (
           <>
             <span className="soft kind" aria-hidden="true">

@@ -4,12 +4,14 @@ import { useMemo } from "react";
 import { usePolled } from "../api/poll";
 import type { TraceView } from "../api/types";
 import { count, dateTime, duration, plural, shortId } from "../lib/format";
+import { identityKey, serviceOf } from "../lib/identity";
 import { Link, paths, useParams } from "../lib/router";
-import { Icon } from "../ui/icons";
-import { Problem, ServiceName, Waiting } from "../ui/parts";
+import { Icon, type IconName } from "../ui/icons";
+import { Problem, Service, Waiting } from "../ui/parts";
 import { CriticalPathCard } from "./critical-path";
 import { Details } from "./details";
 import { buildTree } from "./geometry";
+import { isCall } from "./link-chip";
 import { Waterfall } from "./waterfall";
 import "./trace.css";
 
@@ -73,6 +75,7 @@ function Trace({ trace, raw }: { trace: TraceView; raw: boolean }) {
   return (
     <>
       <Head trace={trace} raw={raw} />
+      <UnknownOrigin trace={trace} select={select} />
       <Remarks trace={trace} />
       {trace.critical_path && <CriticalPathCard path={trace.critical_path} />}
       <div className={selected >= 0 ? "trace-body with-details" : "trace-body"}>
@@ -88,7 +91,7 @@ function Trace({ trace, raw }: { trace: TraceView; raw: boolean }) {
 function Head({ trace, raw }: { trace: TraceView; raw: boolean }) {
   const [, change] = useParams();
   const root = trace.spans.find((span) => span.span_id === trace.root_span_id) ?? trace.spans[0];
-  const services = new Set(trace.spans.map((span) => span.service));
+  const services = new Set((trace.dependencies?.services ?? trace.spans.map(serviceOf)).map(identityKey));
   const errors = trace.spans.filter((span) => span.error).length;
   const { certain, likely, unlinked } = trace.links;
   return (
@@ -102,7 +105,7 @@ function Head({ trace, raw }: { trace: TraceView; raw: boolean }) {
         <h1>
           {root ? (
             <>
-              <ServiceName name={root.service} /> {root.name}
+              <Service of={serviceOf(root)} /> {root.name}
             </>
           ) : (
             "Trace without spans"
@@ -142,6 +145,12 @@ function Head({ trace, raw }: { trace: TraceView; raw: boolean }) {
           <dd className={errors > 0 ? "bad-text" : undefined}>{count(errors)}</dd>
         </div>
         <div>
+          <dt>Origin</dt>
+          <dd className="trace-links">
+            <OriginChip trace={trace} />
+          </dd>
+        </div>
+        <div>
           <dt>Links of calls</dt>
           <dd className="trace-links">
             {certain > 0 && <LinkCount kind="certain" n={certain} />}
@@ -161,6 +170,48 @@ function LinkCount({ kind, n }: { kind: "certain" | "likely" | "unlinked"; n: nu
       <Icon name={kind} />
       {count(n)} {kind}
     </span>
+  );
+}
+
+function OriginChip({ trace }: { trace: TraceView }) {
+  const root = trace.spans.find((span) => span.span_id === trace.root_span_id);
+  const asked = root?.kind === "server" || root?.kind === "consumer";
+  const { kind, icon, words } = ORIGINS[trace.origin === "entry" && !asked ? "own" : trace.origin];
+  return (
+    <span className={`chip ${kind}`}>
+      <Icon name={icon} />
+      {words}
+    </span>
+  );
+}
+
+const ORIGINS = {
+  entry: { kind: "plain", icon: "enter", words: "from outside" },
+  own: { kind: "plain", icon: "enter", words: "the service itself" },
+  unlinked: { kind: "unlinked", icon: "unlinked", words: "unknown" },
+  missing: { kind: "warn", icon: "unlinked", words: "not reported" },
+} as const satisfies Record<TraceView["origin"] | "own", { kind: string; icon: IconName; words: string }>;
+
+/** A trace that begins with a call: what may have caused it, and the way there. */
+function UnknownOrigin({ trace, select }: { trace: TraceView; select: (index: number) => void }) {
+  const index = trace.spans.findIndex((span) => span.span_id === trace.root_span_id && isCall(span));
+  const root = trace.spans[index];
+  if (trace.origin !== "unlinked" || !root) return null;
+  const candidates = root.links.length;
+  return (
+    <div className="notice warn">
+      <span>
+        Nobody knows which request made <b>{root.service}</b> call: the trace begins with that call.{" "}
+        {candidates > 0
+          ? `${plural(candidates, "request")} in flight may have caused it.`
+          : "No request that may have caused it was in flight."}
+      </span>
+      {candidates > 0 && (
+        <button type="button" className="button" onClick={() => select(index)}>
+          Show {candidates === 1 ? "the candidate" : "the candidates"}
+        </button>
+      )}
+    </div>
   );
 }
 

@@ -2,8 +2,9 @@
 // the document, so ten thousand spans scroll like ten.
 
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type CSSProperties, type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
+import { type CSSProperties, type KeyboardEvent, useContext, useEffect, useMemo, useRef, useState } from "react";
 import type { TraceView } from "../api/types";
+import { type Identity, ServiceNames, serviceOf } from "../lib/identity";
 import { useMedia } from "../lib/media";
 import { useParams } from "../lib/router";
 import {
@@ -23,6 +24,7 @@ import {
   zoom,
 } from "./geometry";
 import { commandOf } from "./keys";
+import { isCall } from "./link-chip";
 import { Minimap } from "./minimap";
 import { Hops, Marks } from "./overlay";
 import { SpanRow } from "./span-row";
@@ -62,7 +64,8 @@ export function Waterfall({ trace, tree, selected, select }: Props) {
   );
   const jumps = useMemo(() => hops(path, rows, tree), [path, rows, tree]);
   const jumpsByRow = useMemo(() => hopsByLowerRow(jumps), [jumps]);
-  const targets = useMemo(() => callTargets(trace), [trace]);
+  const nameOf = useContext(ServiceNames);
+  const targets = useMemo(() => callTargets(trace, nameOf), [trace, nameOf]);
   const marks = useTicks(range, scroller);
 
   const virtual = useVirtualizer({
@@ -179,11 +182,17 @@ export function Waterfall({ trace, tree, selected, select }: Props) {
 const AXIS_HEIGHT = 28;
 
 /** Whom each call goes to, by its place in the list of spans. */
-function callTargets(trace: TraceView): Map<number, string> {
-  const called = new Map(trace.edges.map((call) => [call.client_span_id, call.to]));
+function callTargets(trace: TraceView, nameOf: (one: Identity) => string): Map<number, string> {
+  const answers = new Map<string, string>();
+  for (const span of trace.spans) {
+    if (span.kind === "server" || span.kind === "consumer") answers.set(span.span_id, nameOf(serviceOf(span)));
+  }
+  const called = new Map(
+    trace.edges.map((call) => [call.client_span_id, answers.get(call.server_span_id ?? "") ?? call.to]),
+  );
   const found = new Map<number, string>();
   trace.spans.forEach((span, index) => {
-    if (span.kind !== "client" && span.kind !== "producer") return;
+    if (!isCall(span)) return;
     const peer = called.get(span.span_id) ?? span.attributes["peer.service"] ?? span.attributes["server.address"];
     found.set(index, typeof peer === "string" ? peer : "");
   });

@@ -1,9 +1,11 @@
 // Small parts that several views share.
 
-import type { CSSProperties, ReactNode } from "react";
+import { type CSSProperties, type ReactNode, useContext } from "react";
 import type { ApiError } from "../api/client";
-import type { Certainty, HealthStatus, Link as SpanLink } from "../api/types";
+import type { HealthStatus, Link as SpanLink } from "../api/types";
+import { leastSure, type TraceLinks } from "../lib/certainty";
 import { percent, probability } from "../lib/format";
+import { type Identity, ServiceNames } from "../lib/identity";
 import { useServiceColour } from "../lib/services";
 import { Icon } from "./icons";
 
@@ -19,6 +21,11 @@ export function ServiceName({ name, words, virtual = false }: { name: string; wo
       <span>{words ?? name}</span>
     </span>
   );
+}
+
+/** A service's colour and name, with namespace and environment where another has the same name. */
+export function Service({ of }: { of: Identity }) {
+  return <ServiceName name={of.name} words={useContext(ServiceNames)(of)} />;
 }
 
 const HEALTH = {
@@ -51,10 +58,16 @@ export function CertaintyChip({ link }: { link: Pick<SpanLink, "certainty" | "p"
   );
 }
 
-/** As `CertaintyChip`, where a whole trace is meant: the smallest probability of its links. */
-export function TraceCertainty({ p }: { p: number }) {
-  const certainty: Certainty = p >= 1 ? "certain" : p > 0 ? "likely" : "unlinked";
-  return <CertaintyChip link={{ certainty, p }} />;
+/** As `CertaintyChip`, where a whole trace is meant: the least sure of its links. */
+export function TraceCertainty({ trace }: { trace: TraceLinks }) {
+  const link = leastSure(trace);
+  if (!link) return <span className="soft">none</span>;
+  return (
+    <span title={link.words}>
+      <CertaintyChip link={link} />
+      {link.certainty === "unlinked" && <span className="hidden"> {link.words}</span>}
+    </span>
+  );
 }
 
 /** An error rate that stands out only when there is something to see. */

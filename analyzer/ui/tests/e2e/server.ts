@@ -98,5 +98,6 @@ function data({ pathname, searchParams }: URL, mood: Mood): unknown {
   }
   const [, id] = /^\/api\/traces\/([^/]+)$/.exec(pathname) ?? [];
   if (id === shop.traceId(1)) return shop.large();
+  if (id === shop.traceId(2)) return shop.lost();
   return shop.rows().some((row) => row.trace_id === id) ? shop.checkout(id) : undefined;
 }

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import type { TraceList, TraceView } from "../../src/api/types";
+import { shortId } from "../../src/lib/format";
 import * as shop from "../fixtures/shop";
 import { data } from "./analyzer";
 import type { Check, Run } from "./checks";
@@ -32,6 +33,26 @@ export const traces: Check[] = [
       await first.getByRole("link").click();
       await page.locator(".waterfall").waitFor();
       assert.match(page.url(), /\/traces\/[0-9a-f-]{36}$/);
+    },
+  ],
+  [
+    "a trace that begins with a call of unknown cause says so in the list and in its head",
+    async ({ url, open }) => {
+      const list = await data<TraceList>(url, "/api/traces?page_size=50");
+      const lost = list.traces.find((row) => row.origin === "unlinked");
+      if (!lost) return console.log("SKIPPED part: every call was linked, so no trace begins with one");
+      const page = await open("/traces");
+      const row = page.locator(".trace-list tbody tr", { hasText: shortId(lost.trace_id) });
+      await row.waitFor();
+      assert.match((await row.textContent()) ?? "", /unlinked begins with a call of unknown cause/);
+      await page.goto(`${url}/traces/${lost.trace_id}`);
+      const origin = page.locator(".trace-facts div", { hasText: "Origin" });
+      assert.equal(await origin.locator(".chip.unlinked").textContent(), "unknown");
+      await page.getByText(/the trace begins with that call/).waitFor();
+      const trace = await data<TraceView>(url, `/api/traces/${lost.trace_id}`);
+      if (!trace.spans[0]?.links.length) return console.log("SKIPPED part: no candidate is kept");
+      await page.getByRole("button", { name: /^Show the candidate/ }).click();
+      await page.locator(".details .candidates li").first().waitFor();
     },
   ],
   [

@@ -44,7 +44,8 @@ describe("services that share a name", () => {
     namespace,
   });
   const call = (from: string, to: string, environment: string | null, link_type = "Http") => {
-    return { ...edge, from_service: from, to_service: to, environment, link_type };
+    const to_environment = to === "db" ? null : environment;
+    return { ...edge, from_service: from, to_service: to, environment, to_environment, link_type };
   };
   const twice = {
     ...answer,
@@ -55,7 +56,7 @@ describe("services that share a name", () => {
       call("api", "db", "staging"),
       call("api", "db", "staging", "Tcp"),
     ],
-    entry_points: [],
+    entry_points: answer.entry_points.map((entry) => ({ ...entry, service: "api", environment: "staging" })),
   };
   const graph = graphOf(twice);
 
@@ -68,6 +69,15 @@ describe("services that share a name", () => {
       "api (staging) -> db",
     ]);
     expect(new Set(graph.edges.map((one) => one.id)).size).toBe(4);
+  });
+
+  test("are called from outside each for itself", () => {
+    expect(graph.nodes.filter((one) => one.entry).map((one) => one.id)).toEqual(["api (staging)"]);
+  });
+
+  test("call each other across environments where that is said", () => {
+    const across = { ...call("api", "auth", "live"), to_environment: "staging" };
+    expect(arrows(graphOf({ ...twice, edges: [across] }))).toEqual(["api (live) -> auth (staging)"]);
   });
 
   test("are all meant by their bare name, one by the long one", () => {

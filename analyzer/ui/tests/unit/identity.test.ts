@@ -1,0 +1,28 @@
+import { expect, test } from "vitest";
+import { type Identity, identityKey, namer } from "../../src/lib/identity";
+
+const service = (name: string, namespace: string | null, environment: string | null): Identity => ({
+  name,
+  namespace,
+  environment,
+});
+
+test("a service is named by its name alone, and by all that it says where another has that name", () => {
+  const live = service("orders", "shop", "live");
+  const staging = service("orders", "shop", "staging");
+  const silent = service("orders", null, null);
+  const only = service("payment", "shop", "live");
+  const nameOf = namer([live, staging, silent, only, { ...only }]);
+  expect([live, staging, silent, only].map(nameOf)).toEqual([
+    "orders (shop, live)",
+    "orders (shop, staging)",
+    "orders",
+    "payment",
+  ]);
+  expect(namer([])(live)).toBe("orders");
+});
+
+test("no two services share a key, whatever they are called", () => {
+  const odd = [service("a", "b", null), service("a", null, "b"), service('a","b', null, null), service("a", "", "b")];
+  expect(new Set(odd.map(identityKey)).size).toBe(odd.length);
+});
