@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 /// What the page is made of. Not its folder as a whole: node_modules and output in it change without meaning anything.
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     "openapi.json",
+    "ui/.npmrc",
     "ui/index.html",
     "ui/package.json",
     "ui/package-lock.json",
@@ -18,6 +19,15 @@ const SOURCES: [&str; 8] = [
     "ui/tsconfig.json",
     "ui/vite.config.ts",
 ];
+
+/// What vite and the compiler below it run on; `engines` in ui/package.json says the same.
+const NODE: &str = "Node.js 20.19 or a later 20, or 22.12 or newer";
+
+/// What the build runs; an install without them was one for production.
+const TOOLS: [&str; 2] = ["node_modules/vite/package.json", "node_modules/openapi-typescript/package.json"];
+
+/// Lines of a failed command that are passed on.
+const SAID_MAX: usize = 6;
 
 /// Node has both compressions, so no crate is needed for them. Files that would not shrink stay alone.
 const COMPRESS: &str = r#"
@@ -42,18 +52,18 @@ fn main() -> ExitCode {
     for source in SOURCES {
         println!("cargo:rerun-if-changed={source}");
     }
-    let page = out.join("page");
-    let built = build(&root, &page);
+    let built = build(&root, &out).and_then(|page| list(&page));
     if let Err(why) = &built {
-        println!("cargo:warning=the analyzer's web page is not built: {why}; a page that says so is embedded instead");
+        let required = std::env::var_os("RACEWAY_UI_REQUIRED").is_some_and(|value| value != "0");
+        let then = if required { "RACEWAY_UI_REQUIRED asks for it" } else { "a page that says so is embedded instead" };
+        println!("cargo:warning=the analyzer's web page is not built: {why}; {then}");
         // The next build tries again: this file is never there.
         println!("cargo:rerun-if-changed=ui/not-built");
-        if std::env::var_os("RACEWAY_UI_REQUIRED").is_some_and(|value| value != "0") {
+        if required {
             return ExitCode::FAILURE;
         }
     }
-    let embedded = built.and_then(|()| list(&page)).unwrap_or_default();
-    match fs::write(out.join("page.rs"), embedded_as_code(&embedded)) {
+    match fs::write(out.join("page.rs"), embedded_as_code(&built.unwrap_or_default())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("cargo:warning=cannot write to {}: {error}", out.display());
@@ -67,44 +77,73 @@ fn path(variable: &str) -> PathBuf {
     PathBuf::from(std::env::var_os(variable).unwrap_or_default())
 }
 
-/// Runs npm, one build at a time: all target directories share the sources and node_modules.
-fn build(root: &Path, page: &Path) -> Result<(), String> {
+/// Runs npm, one build at a time: all target directories share the sources and node_modules. The page gets its place in
+/// `out` once it is whole.
+fn build(root: &Path, out: &Path) -> Result<PathBuf, String> {
     let ui = root.join("ui");
     let lock_file = ui.join("package-lock.json");
     let lock = File::open(&lock_file).map_err(|_| format!("{} is not there", lock_file.display()))?;
     lock.lock().map_err(|error| format!("{} cannot be locked: {error}", lock_file.display()))?;
+    check_node()?;
     if !installed(&ui) {
+        // The tools are development dependencies, their binaries optional ones, whatever NODE_ENV says.
+        let all = ["--include=dev", "--include=optional"];
         let quick = ["--no-audit", "--no-fund", "--prefer-offline", "--fetch-retries=1", "--fetch-timeout=30000"];
-        npm(&ui, &[&["ci"], &quick[..]].concat())?;
+        npm(&ui, &[&["ci"], &all[..], &quick[..]].concat())?;
     }
-    let out = page.to_str().ok_or("the path of the target directory is not UTF-8")?;
-    npm(&ui, &["run", "build", "--", "--outDir", out])?;
-    run(Command::new("node").args(["-e", COMPRESS, out]), "node")
+    let (unfinished, page) = (out.join("page-unfinished"), out.join("page"));
+    let made = unfinished.to_str().ok_or("the path of the target directory is not UTF-8")?;
+    npm(&ui, &["run", "build", "--", "--outDir", made])?;
+    run(Command::new("node").args(["-e", COMPRESS, made]), "node")?;
+    if !unfinished.join("index.html").is_file() {
+        return Err(format!("npm run build made no index.html in {made}"));
+    }
+    let moved = if page.exists() { fs::remove_dir_all(&page) } else { Ok(()) };
+    moved
+        .and_then(|()| fs::rename(&unfinished, &page))
+        .map_err(|error| format!("{made} cannot become {}: {error}", page.display()))?;
+    Ok(page)
+}
+
+/// Says that node is too old in one sentence; its tools would say it in a hundred lines.
+fn check_node() -> Result<(), String> {
+    let version = run(Command::new("node").arg("--version"), "node")?;
+    let mut numbers = version.trim().trim_start_matches('v').split('.').map(|number| number.parse::<u32>().ok());
+    match (numbers.next().flatten(), numbers.next().flatten()) {
+        (Some(20), Some(19..)) | (Some(22), Some(12..)) | (Some(23..), _) => Ok(()),
+        _ => Err(format!("node is {}, the page needs {NODE}", version.trim())),
+    }
 }
 
 /// Whether npm has put in place what the lock file names; it writes a list of its own when it is done.
 fn installed(ui: &Path) -> bool {
     let changed = |path: &str| fs::metadata(ui.join(path)).and_then(|metadata| metadata.modified()).ok();
     let done = changed("node_modules/.package-lock.json");
-    done.is_some() && done >= changed("package-lock.json")
+    done.is_some() && done >= changed("package-lock.json") && TOOLS.iter().all(|tool| ui.join(tool).exists())
 }
 
 fn npm(ui: &Path, arguments: &[&str]) -> Result<(), String> {
     let program = if cfg!(windows) { "npm.cmd" } else { "npm" };
-    run(Command::new(program).current_dir(ui).args(arguments), "npm")
+    run(Command::new(program).current_dir(ui).args(arguments), "npm").map(drop)
 }
 
-fn run(command: &mut Command, name: &str) -> Result<(), String> {
-    let output = command.output().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => format!("{name} is not installed (Node.js 20.19 or newer brings it)"),
-        _ => format!("{name} cannot be started: {error}"),
-    })?;
+/// Its output; on failure what it said of it, in one line as Cargo's warnings are.
+fn run(command: &mut Command, name: &str) -> Result<String, String> {
+    let output =
+        command.env("NO_COLOR", "1").env_remove("FORCE_COLOR").output().map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => format!("{name} is not installed ({NODE} brings it)"),
+            _ => format!("{name} cannot be started: {error}"),
+        })?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let said = said.lines().map(str::trim).filter(|line| !line.is_empty()).take(3).collect::<Vec<_>>().join(" | ");
-    Err(format!("{name} failed ({}): {said}", output.status))
+    // Neither npm's remarks on its settings nor a stack say what is wrong.
+    let beside = |line: &&str| line.is_empty() || line.starts_with("npm warn") || line.starts_with("at ");
+    let said: Vec<&str> = said.lines().map(str::trim).filter(|line| !beside(line)).collect();
+    let from = said.iter().position(|line| line.to_lowercase().contains("error")).unwrap_or(0);
+    let told: Vec<&str> = said.into_iter().skip(from).take(SAID_MAX).collect();
+    Err(format!("{name} failed ({}): {}", output.status, told.join(" | ")))
 }
 
 /// The files of the page, relative to it, without their compressed forms.
