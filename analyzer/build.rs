@@ -137,13 +137,20 @@ fn run(command: &mut Command, name: &str) -> Result<String, String> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
+    let said = without_colours(&String::from_utf8_lossy(&output.stderr));
     // Neither npm's remarks on its settings nor a stack say what is wrong.
     let beside = |line: &&str| line.is_empty() || line.starts_with("npm warn") || line.starts_with("at ");
     let said: Vec<&str> = said.lines().map(str::trim).filter(|line| !beside(line)).collect();
     let from = said.iter().position(|line| line.to_lowercase().contains("error")).unwrap_or(0);
     let told: Vec<&str> = said.into_iter().skip(from).take(SAID_MAX).collect();
     Err(format!("{name} failed ({}): {}", output.status, told.join(" | ")))
+}
+
+/// Not everything that npm starts heeds NO_COLOR.
+fn without_colours(text: &str) -> String {
+    let mut parts = text.split('\u{1b}');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |plain, part| plain + part.split_once('m').map_or("", |(_, rest)| rest))
 }
 
 /// The files of the page, relative to it, without their compressed forms.

@@ -145,8 +145,11 @@ async fn a_peer_without_sidecar_is_a_virtual_node_and_failures_count() {
 #[tokio::test]
 async fn a_trace_that_begins_with_a_call_of_unknown_cause_is_no_certain_one() {
     let analyzer = Analyzer::start().await;
-    let mut call =
-        told(2, "order client 2<0 10-90", json!({"raceway.parent.method": "root", "raceway.parent.candidates": 2}));
+    let mut call = told(
+        2,
+        "order client 2<0 10-90",
+        json!({"raceway.parent.method": "root", "raceway.parent.candidates": 2, "peer.service": "payment"}),
+    );
     call.candidates = vec![(1, 1), (4, 1)];
     analyzer
         .tell(&[
@@ -161,6 +164,8 @@ async fn a_trace_that_begins_with_a_call_of_unknown_cause_is_no_certain_one() {
     let mut rows: Vec<_> =
         list.traces.iter().map(|row| (row.trace_id.as_str(), row.origin, row.unlinked_calls, row.certainty)).collect();
     rows.sort_by_key(|(id, ..)| *id);
+    let peers: Vec<_> = list.traces.iter().filter_map(|row| row.root_peer.as_deref()).collect();
+    assert_eq!(peers, ["payment"]);
     let uuid = |number: u32| format!("00000000-0000-0000-0000-{number:012}");
     let expected = [(Origin::Entry, 0), (Origin::Unlinked, 1), (Origin::Missing, 0)];
     for ((row, (origin, unlinked)), number) in rows.iter().zip(expected).zip(1..) {

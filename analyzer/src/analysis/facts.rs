@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use raceway_analyzer_client::{Kind, Reported, Resource, SCOPE, Status, Value};
+use raceway_analyzer_client::{Kind, Reported, Resource, SCOPE, Span, Status, Value};
 use raceway_trace::SpanId;
 use raceway_trace::tracestate::Method;
 
@@ -341,6 +341,12 @@ pub(crate) fn is_unlinked_call(reported: &Reported) -> bool {
     let method = span.attribute("raceway.parent.method").and_then(|method| method.as_str());
     let method = method.filter(|method| !method.is_empty());
     tied(method, span.parent_span_id.is_some(), &*reported.scope == SCOPE).1 == Certainty::Unlinked
+}
+
+/// Whom a call goes to, as the caller knows it; `None` for what is no call.
+pub(crate) fn peer_of_call<'a>(span: &'a Span<'_>) -> Option<&'a str> {
+    let calls = matches!(span.kind, Kind::Client | Kind::Producer);
+    calls.then(|| Attributes::read(&span.attributes).peer()).flatten()
 }
 
 /// What tied a span to its parent, and how sure that is, from the word that its sidecar wrote.

@@ -140,6 +140,8 @@ pub struct TraceRow {
     pub root_service: String,
     /// The root's name.
     pub root_operation: String,
+    /// Whom the root calls, where it is a call: as its service knows the peer.
+    pub root_peer: Option<String>,
     /// `service.namespace` of the root's service, where it said.
     pub root_namespace: Option<String>,
     /// `deployment.environment.name` of the root's service, where it said.

@@ -38,6 +38,7 @@ pub(in crate::api) fn summary(row: &TraceRow) -> TraceSummary {
         error_count: row.errors,
         root_service: row.root_service.clone(),
         root_operation: row.root_operation.clone(),
+        root_peer: row.root_peer.clone(),
         root_namespace: row.root_namespace.clone(),
         root_environment: row.root_environment.clone(),
         origin: origin(row.origin),

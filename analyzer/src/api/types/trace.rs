@@ -65,6 +65,9 @@ pub struct TraceSummary {
     pub root_service: String,
     /// The root's name.
     pub root_operation: String,
+    /// Whom the root calls, where it is a call: as its service knows the peer; `null` for any other root.
+    #[schema(required)]
+    pub root_peer: Option<String>,
     /// `service.namespace` of the root's service; `null` where nobody said.
     #[schema(required)]
     pub root_namespace: Option<String>,

@@ -5,7 +5,7 @@ use raceway_trace::TraceId;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::codec::{Corrupt, read_count, read_number, read_text, take, write_number, write_text};
-use crate::analysis::facts::is_unlinked_call;
+use crate::analysis::facts::{is_unlinked_call, peer_of_call};
 use crate::store::{Origin, TraceQuery, TraceRow};
 
 /// Names of operations are remembered by hash, up to so many: 512 B. A trace with more different ones is looked
@@ -36,6 +36,7 @@ mod flag {
     pub(super) const UNLINKED_CALLS: u8 = 1 << 3;
     pub(super) const ROOT_NAMESPACE: u8 = 1 << 4;
     pub(super) const ROOT_ENVIRONMENT: u8 = 1 << 5;
+    pub(super) const ROOT_PEER: u8 = 1 << 6;
 }
 
 /// What a row says about a query.
@@ -62,6 +63,7 @@ impl Row {
                 errors: 0,
                 root_service: String::new(),
                 root_operation: String::new(),
+                root_peer: None,
                 root_namespace: None,
                 root_environment: None,
                 origin: Origin::Missing,
@@ -100,6 +102,7 @@ impl Row {
         if better || shown.spans == 1 {
             service.clone_into(&mut shown.root_service);
             shown.root_operation = span.name.as_ref().to_owned();
+            shown.root_peer = peer_of_call(span).map(str::to_owned);
             shown.root_namespace = resource.service_namespace().map(str::to_owned);
             shown.root_environment = resource.environment().map(str::to_owned);
             shown.origin = match (root, unlinked) {
@@ -153,6 +156,7 @@ impl Row {
             (flag::UNLINKED_CALLS, shown.unlinked_calls > 0),
             (flag::ROOT_NAMESPACE, shown.root_namespace.is_some()),
             (flag::ROOT_ENVIRONMENT, shown.root_environment.is_some()),
+            (flag::ROOT_PEER, shown.root_peer.is_some()),
         ];
         out.push(flags.iter().filter(|(_, set)| *set).fold(0, |all, (flag, _)| all | flag));
         write_number(out, self.root_start_ns.saturating_sub(shown.first_ns));
@@ -169,7 +173,7 @@ impl Row {
         if shown.unlinked_calls > 0 {
             write_number(out, shown.unlinked_calls);
         }
-        for text in shown.root_namespace.iter().chain(&shown.root_environment) {
+        for text in shown.root_namespace.iter().chain(&shown.root_environment).chain(&shown.root_peer) {
             write_text(out, text);
         }
     }
@@ -209,6 +213,9 @@ impl Row {
         }
         if has(flag::ROOT_ENVIRONMENT) {
             shown.root_environment = Some(read_text(bytes)?.to_owned());
+        }
+        if has(flag::ROOT_PEER) {
+            shown.root_peer = Some(read_text(bytes)?.to_owned());
         }
         Ok(row)
     }
@@ -264,10 +271,12 @@ mod tests {
         span.span.set("raceway.parent.p", 0.75);
         span.span.kind = Kind::Client;
         span.span.set("raceway.parent.method", "root");
+        span.span.set("server.address", "b.internal:8080");
         let place = Resource::new("a").with("service.namespace", "shop").with("deployment.environment.name", "live");
         span.resource = Arc::new(place);
         let row = row(&[span, reported("b", "GET /b", Some(10), 12, 15)]);
         assert_eq!((row.shown.origin, row.shown.unlinked_calls), (Origin::Unlinked, 1));
+        assert_eq!(row.shown.root_peer.as_deref(), Some("b.internal"));
         assert_eq!(
             row.shown.root_namespace.as_deref().zip(row.shown.root_environment.as_deref()),
             Some(("shop", "live"))

@@ -175,7 +175,10 @@ function RecentTraces({ service, several }: { service: string; several: boolean 
           <li key={trace.trace_id}>
             <Link href={paths.trace(trace.trace_id)}>
               <span className="soft num">{clockTime(new Date(trace.first_timestamp)).slice(0, 8)}</span>
-              <span className="cut">{trace.root_operation}</span>
+              <span className="cut">
+                {trace.root_peer && `→ ${trace.root_peer} `}
+                {trace.root_operation}
+              </span>
             </Link>
             {trace.error_count > 0 && (
               <span className="bad-text" title={`${trace.error_count} failed spans`}>
@@ -207,6 +210,11 @@ function CallPanel({ call }: { call: GraphEdge }) {
         </Link>
       </Head>
       <Red of={edge} total={edge.call_count} totalName="Calls" />
+      {edge.errors > 0 && (
+        <p className="soft small">
+          Errors as the caller sees them: an answer with a status of 400 or above counts, and so does none.
+        </p>
+      )}
       <section>
         <h3>How surely each call is tied to the request that caused it</h3>
         <LinkBar links={edge.certainty} brief />

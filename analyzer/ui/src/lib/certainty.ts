@@ -13,7 +13,7 @@ export function leastSure(trace: TraceLinks): (Pick<Link, "certainty" | "p"> & {
   if (unlinked_calls > 0) {
     return { certainty: "unlinked", p: 0, words: `holds ${plural(unlinked_calls, "call")} of unknown cause` };
   }
-  if (span_count < 2) return undefined;
   if (p < 1) return { certainty: "likely", p, words: `least sure link has probability ${probability(p)}` };
+  if (span_count < 2) return undefined;
   return { certainty: "certain", p, words: "every link is proven" };
 }

@@ -224,7 +224,16 @@ function Row({ trace, share }: { trace: TraceSummary; share: number }) {
       <th scope="row">
         <Link href={paths.trace(trace.trace_id)} className="request">
           <Service of={root} />
-          <span className="operation">{trace.root_operation}</span>
+          <span className="operation">
+            {trace.root_peer && (
+              <>
+                <span aria-hidden="true">→ </span>
+                <span className="hidden">calls </span>
+                {trace.root_peer}{" "}
+              </>
+            )}
+            {trace.root_operation}
+          </span>
         </Link>
       </th>
       <td className="num took">

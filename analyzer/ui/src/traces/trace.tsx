@@ -91,6 +91,7 @@ function Trace({ trace, raw }: { trace: TraceView; raw: boolean }) {
 function Head({ trace, raw }: { trace: TraceView; raw: boolean }) {
   const [, change] = useParams();
   const root = trace.spans.find((span) => span.span_id === trace.root_span_id) ?? trace.spans[0];
+  const peer = root && isCall(root) && trace.edges.find((call) => call.client_span_id === root.span_id)?.to;
   const services = new Set((trace.dependencies?.services ?? trace.spans.map(serviceOf)).map(identityKey));
   const errors = trace.spans.filter((span) => span.error).length;
   const { certain, likely, unlinked } = trace.links;
@@ -105,7 +106,8 @@ function Head({ trace, raw }: { trace: TraceView; raw: boolean }) {
         <h1>
           {root ? (
             <>
-              <Service of={serviceOf(root)} /> {root.name}
+              <Service of={serviceOf(root)} /> {peer && `→ ${peer} `}
+              {root.name}
             </>
           ) : (
             "Trace without spans"

@@ -1,7 +1,7 @@
 // Screenshots of every view: wide and narrow, light and dark. For people to look at; nothing is compared.
 
 import type { Browser } from "playwright-core";
-import type { EdgeList, TraceList } from "../../src/api/types";
+import type { EdgeList, TraceList, TraceView } from "../../src/api/types";
 import { data } from "./analyzer";
 import type { Stand } from "./server";
 
@@ -27,8 +27,12 @@ export async function shots(browser: Browser, url: string, folder: string, stand
     "graph-table": "/insights/dependency-graph?view=table",
     traces: "/traces",
     trace: `/traces/${trace?.trace_id}`,
-    "trace-span": `/traces/${trace?.trace_id}?span=00f067aa0ba90206`,
   };
+  const whole = trace && (await data<TraceView>(url, `/api/traces/${trace.trace_id}`));
+  const call = whole?.spans.filter((span) => span.kind === "client")[2];
+  if (call) views["trace-span"] = `/traces/${whole.trace_id}?span=${call.span_id}`;
+  const lost = traces.traces.find((row) => row.origin === "unlinked" && row.span_count > 1);
+  if (lost) views["trace-unlinked"] = `/traces/${lost.trace_id}`;
   if (stand) {
     views["trace-large"] = `/traces/${traces.traces[1]?.trace_id}`;
     views["not-found"] = "/traces/00000000-0000-0000-0000-000000000001";
