@@ -179,6 +179,24 @@ async fn a_trace_that_begins_with_a_call_of_unknown_cause_is_no_certain_one() {
 }
 
 #[tokio::test]
+async fn a_call_whose_caller_has_not_reported_is_none_of_certain_likely_and_unlinked() {
+    let analyzer = Analyzer::start().await;
+    let named = json!({"raceway.parent.method": "header", "raceway.caller.service": "order"});
+    analyzer.tell(&[told(CHECKOUT, "payment server 3<2 12-88", named)]).await;
+    let links = async |analyzer: &Analyzer| {
+        let graph: EdgeList = analyzer.get("/api/distributed/edges").await;
+        let trace: TraceView = analyzer.get(&format!("/api/traces/{UUID}")).await;
+        assert_eq!((graph.total_edges, graph.edges[0].call_count), (1, 1));
+        assert_eq!(graph.links, trace.links);
+        trace.links
+    };
+    assert_eq!(links(&analyzer).await, LinkCounts::default());
+    let guessed = json!({"raceway.parent.method": "sole", "raceway.parent.p": 0.99});
+    analyzer.tell(&[told(CHECKOUT, "order client 2<1 10-90", guessed)]).await;
+    assert_eq!(links(&analyzer).await, LinkCounts { likely: 1, ..LinkCounts::default() });
+}
+
+#[tokio::test]
 async fn services_of_one_name_are_told_apart_by_namespace_and_environment() {
     let analyzer = Analyzer::start().await;
     let mut spans = Vec::new();

@@ -32,6 +32,14 @@ pub(crate) struct Assembled {
     pub(crate) conflicting: Vec<bool>,
 }
 
+impl Assembled {
+    /// Whether it is known how a call was tied to its cause: its caller says, unless the caller's span has not come.
+    pub(crate) fn says_its_link(&self, call: &Halves) -> bool {
+        let parent = |at: usize| self.parents.get(at).and_then(|parent| parent.span());
+        call.client.is_some() || call.server.and_then(parent).is_some()
+    }
+}
+
 /// A span's parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Parent {

@@ -41,7 +41,8 @@ pub(crate) struct Sample {
     pub(crate) error: bool,
     pub(crate) bytes: u64,
     pub(crate) protocol: Option<Arc<str>>,
-    pub(crate) certainty: Certainty,
+    /// `None` where the caller, who would know, has not reported.
+    pub(crate) certainty: Option<Certainty>,
     /// Whether it is the first such call of its trace.
     pub(crate) first_of_trace: bool,
 }
@@ -67,7 +68,9 @@ impl Cell {
         self.errors += u64::from(sample.error);
         self.latency.add(sample.latency_ns);
         self.bytes = self.bytes.saturating_add(sample.bytes);
-        *self.certainty(sample.certainty) += 1;
+        if let Some(certain) = self.certainty(sample) {
+            *certain += 1;
+        }
         self.traces += u64::from(sample.first_of_trace);
         self.last_ns = self.last_ns.max(sample.time_ns);
         if let Some(protocol) = &sample.protocol {
@@ -81,20 +84,21 @@ impl Cell {
         self.errors = self.errors.saturating_sub(u64::from(sample.error));
         self.latency.remove(sample.latency_ns);
         self.bytes = self.bytes.saturating_sub(sample.bytes);
-        let certainty = self.certainty(sample.certainty);
-        *certainty = certainty.saturating_sub(1);
+        if let Some(certain) = self.certainty(sample) {
+            *certain = certain.saturating_sub(1);
+        }
         self.traces = self.traces.saturating_sub(u64::from(sample.first_of_trace));
         if let Some((_, count)) = self.protocols.iter_mut().find(|(name, _)| Some(name) == sample.protocol.as_ref()) {
             *count = count.saturating_sub(1);
         }
     }
 
-    fn certainty(&mut self, certainty: Certainty) -> &mut u64 {
-        match certainty {
+    fn certainty(&mut self, sample: &Sample) -> Option<&mut u64> {
+        Some(match sample.certainty? {
             Certainty::Certain => &mut self.certain,
             Certainty::Likely => &mut self.likely,
             Certainty::Unlinked => &mut self.unlinked,
-        }
+        })
     }
 
     fn spoken(&mut self, protocol: &Arc<str>, times: u64) {

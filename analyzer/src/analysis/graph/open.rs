@@ -175,17 +175,22 @@ impl Open {
                 error: seen.error,
                 bytes: client.map_or(0, |half| half.bytes).max(server.map_or(0, |half| half.bytes)),
                 protocol: seen.protocol.clone().or_else(|| server.and_then(|half| half.protocol.clone())),
-                certainty: seen.link.certainty,
+                certainty: Some(seen.link.certainty),
                 first_of_trace: met.insert(under.clone()),
             })
         };
-        for Halves { client, server, from, to } in &assembled.calls {
+        for call in &assembled.calls {
+            let Halves { client, server, from, to } = call;
             let half = |at: &Option<usize>| at.and_then(|at| self.spans.get(at));
             let (first, second) = (half(client), half(server));
             let medium = first.or(second).map_or_else(Default::default, |half| half.medium);
             let under = Under::Edge(EdgeKey { from: from.clone(), to: to.clone(), medium });
             if let Some(added) = client.or(*server).and_then(|at| adds.get_mut(at)) {
-                added.call = sample(&under, first, second).map(|sample| (under, sample));
+                let mut sample = sample(&under, first, second);
+                if let Some(sample) = sample.as_mut().filter(|_| !assembled.says_its_link(call)) {
+                    sample.certainty = None;
+                }
+                added.call = sample.map(|sample| (under, sample));
             }
         }
         for &at in &assembled.entries {

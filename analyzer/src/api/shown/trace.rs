@@ -285,6 +285,7 @@ fn calls(trace: &Trace, links: &mut LinkCounts) -> Vec<Call> {
         let (client, server) = (half(call.client), half(call.server));
         let seen = client.or(server)?;
         match seen.link.certainty {
+            _ if !trace.assembled.says_its_link(call) => {}
             facts::Certainty::Certain => links.certain += 1,
             facts::Certainty::Likely => links.likely += 1,
             facts::Certainty::Unlinked => links.unlinked += 1,

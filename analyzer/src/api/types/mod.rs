@@ -108,7 +108,8 @@ pub struct Overflow {
     pub counters: u64,
 }
 
-/// Calls by how sure it is which request caused them.
+/// Calls by how sure it is which request caused them. One whose caller has not reported counts for none: its caller
+/// would know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LinkCounts {
     /// Proven: the application forwarded a context, or a carrier did.

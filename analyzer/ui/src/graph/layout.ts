@@ -7,7 +7,7 @@ import type { Graph } from "./model";
 /** Sizes of nodes and labels, pixels at 100%. */
 export type Sizes = { node: Size; label: Size };
 /** With room for every word. */
-export const FULL: Sizes = { node: { width: 208, height: 70 }, label: { width: 204, height: 50 } };
+export const FULL: Sizes = { node: { width: 220, height: 70 }, label: { width: 216, height: 50 } };
 /** For telephones: numbers below each other, units once. */
 export const COMPACT: Sizes = { node: { width: 140, height: 66 }, label: { width: 112, height: 60 } };
 

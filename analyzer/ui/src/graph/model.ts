@@ -91,14 +91,17 @@ export function environments(answer: EdgeList): string[] {
 /** How sure the links of most calls are: what kind of line an edge gets. Even a few guessed calls make it dashed. */
 export function edgeCertainty(links: LinkCounts): Certainty {
   const all = links.certain + links.likely + links.unlinked;
-  if (links.unlinked * 2 > all) return "unlinked";
+  if (all === 0 || links.unlinked * 2 > all) return "unlinked";
   return links.likely + links.unlinked > 0 ? "likely" : "certain";
 }
+
+/** Of calls whose callers have not reported: only they would know what caused them. */
+const NOT_REPORTED = "cause not reported";
 
 /** `98% certain, 2% likely`; kinds that do not occur are left out. */
 export function certaintyWords(links: LinkCounts): string {
   const all = links.certain + links.likely + links.unlinked;
-  if (all === 0) return "no links";
+  if (all === 0) return NOT_REPORTED;
   const kinds = ["certain", "likely", "unlinked"] as const;
   const present = kinds.filter((kind) => links[kind] > 0);
   if (present.length === 1) return `all ${present[0]}`;
@@ -109,7 +112,7 @@ export function certaintyWords(links: LinkCounts): string {
 function commonest(links: LinkCounts): string {
   const all = links.certain + links.likely + links.unlinked;
   const [kind] = (["certain", "likely", "unlinked"] as const).toSorted((a, b) => links[b] - links[a]);
-  return all > 0 && kind ? `${percent(links[kind] / all)} ${kind}` : "no links";
+  return all > 0 && kind ? `${percent(links[kind] / all)} ${kind}` : NOT_REPORTED;
 }
 
 /** The lines of an edge's label. */

@@ -104,7 +104,7 @@ describe("certainty", () => {
     [{ certain: 999, likely: 1, unlinked: 0 }, "likely", "99.9% certain, 0.1% likely"],
     [{ certain: 0, likely: 49, unlinked: 51 }, "unlinked", "49% likely, 51% unlinked"],
     [{ certain: 0, likely: 50, unlinked: 50 }, "likely", "50% likely, 50% unlinked"],
-    [{ certain: 0, likely: 0, unlinked: 0 }, "certain", "no links"],
+    [{ certain: 0, likely: 0, unlinked: 0 }, "unlinked", "cause not reported"],
   ])("of %j", (links, kind, words) => {
     expect(edgeCertainty(links)).toBe(kind);
     expect(certaintyWords(links)).toBe(words);
