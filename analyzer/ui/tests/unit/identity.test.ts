@@ -1,5 +1,8 @@
+import { createElement } from "react";
+import { renderToStaticMarkup } from "react-dom/server";
 import { expect, test } from "vitest";
-import { type Identity, identityKey, namer } from "../../src/lib/identity";
+import { type Identity, identityKey, namer, ServiceNames } from "../../src/lib/identity";
+import { Service } from "../../src/ui/parts";
 
 const service = (name: string, namespace: string | null, environment: string | null): Identity => ({
   name,
@@ -20,6 +23,16 @@ test("a service is named by its name alone, and by all that it says where anothe
     "payment",
   ]);
   expect(namer([])(live)).toBe("orders");
+});
+
+test("views name a service among all that the analyzer knows", () => {
+  const live = service("orders", null, "live");
+  const shown = (known: Identity[]) => {
+    const of = createElement(Service, { of: live });
+    return renderToStaticMarkup(createElement(ServiceNames, { value: namer(known) }, of)).replace(/<[^>]*>/g, "");
+  };
+  expect(shown([live])).toBe("orders");
+  expect(shown([live, service("orders", null, "staging")])).toBe("orders (live)");
 });
 
 test("no two services share a key, whatever they are called", () => {
