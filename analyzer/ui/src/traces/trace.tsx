@@ -203,10 +203,8 @@ function UnknownOrigin({ trace, select }: { trace: TraceView; select: (index: nu
   return (
     <div className="notice warn">
       <span>
-        Nobody knows which request made <b>{root.service}</b> call: the trace begins with that call.{" "}
-        {candidates > 0
-          ? `${plural(candidates, "request")} in flight may have caused it.`
-          : "No request that may have caused it was in flight."}
+        Nobody knows which request to <b>{root.service}</b> caused the call that this trace begins with.{" "}
+        {candidates > 0 ? `${plural(candidates, "request")} in flight may have.` : "No candidate was in flight."}
       </span>
       {candidates > 0 && (
         <button type="button" className="button" onClick={() => select(index)}>

@@ -48,7 +48,7 @@ export const traces: Check[] = [
       await page.goto(`${url}/traces/${lost.trace_id}`);
       const origin = page.locator(".trace-facts div", { hasText: "Origin" });
       assert.equal(await origin.locator(".chip.unlinked").textContent(), "unknown");
-      await page.getByText(/the trace begins with that call/).waitFor();
+      await page.getByText(/the call that this trace begins with/).waitFor();
       const trace = await data<TraceView>(url, `/api/traces/${lost.trace_id}`);
       if (!trace.spans[0]?.links.length) return console.log("SKIPPED part: no candidate is kept");
       await page.getByRole("button", { name: /^Show the candidate/ }).click();
