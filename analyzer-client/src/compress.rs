@@ -14,10 +14,11 @@ pub(crate) struct Compressor {
 }
 
 impl Compressor {
-    /// zstd's fastest regular level: 512 spans of 589 bytes become 60 bytes each in 0.33 µs each. Level 3 takes a third
-    /// longer and saves nothing; gzip's fastest makes 74 bytes in 0.88 µs.
+    /// Spans repeat themselves so much that looking harder finds little: `zstd -b` on 190 kB of them makes 9.6 of one
+    /// byte at level 1 with 1.3 GB/s, 9.0 at this level with 2.3 GB/s, and level 3 saves nothing over level 1. gzip's
+    /// fastest takes thrice the time of level 1.
     #[cfg(feature = "zstd")]
-    const ZSTD_LEVEL: i32 = 1;
+    const ZSTD_LEVEL: i32 = -1;
 
     /// Appends the compressed body to `out`.
     pub(crate) fn compress(&mut self, how: Compression, body: &[u8], out: &mut Vec<u8>) -> io::Result<()> {

@@ -12,7 +12,7 @@ use tokio::time::timeout_at;
 
 use crate::edge::EdgeCounters;
 use crate::endpoint::Endpoint;
-use crate::otlp::{self, Head};
+use crate::otlp::{self, Head, SpanWriter};
 use crate::queue::{Limits, Queue};
 use crate::span::{Resource, SCOPE, Span};
 use crate::stats::{Progress, Stats};
@@ -138,15 +138,27 @@ impl Exporter {
     /// Takes a span in. Never waits for the network and, but for a queue that grows, allocates nothing; a span that
     /// finds no room is counted in [`Stats::dropped`].
     pub fn record(&self, span: &Span<'_>) {
+        self.encode(|encoded| {
+            otlp::span::write(encoded, span);
+            span.status.is_error()
+        });
+    }
+
+    /// Like [`Exporter::record`], of a span that is written field by field: for whoever records each request.
+    pub fn record_with(&self, fields: impl FnOnce(&mut SpanWriter<'_>)) {
+        self.encode(|encoded| otlp::span::write_with(encoded, fields));
+    }
+
+    fn encode(&self, write: impl FnOnce(&mut Vec<u8>) -> bool) {
         if self.inner.pipelines.is_empty() {
             return;
         }
         // Fails only while the thread is being torn down: then memory is taken afresh.
         let mut encoded = ENCODED.try_with(Cell::take).unwrap_or_default();
         encoded.clear();
-        otlp::span::write(&mut encoded, span);
+        let failed = write(&mut encoded);
         for pipeline in &self.inner.pipelines {
-            pipeline.queue.push(&encoded, span.status.is_error());
+            pipeline.queue.push(&encoded, failed);
         }
         encoded.shrink_to(ENCODED_KEPT_MAX);
         ENCODED.try_with(|kept| kept.set(encoded)).ok();

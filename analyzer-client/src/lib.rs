@@ -59,6 +59,7 @@ mod worker;
 pub use edge::{Edge, EdgeCounters, EdgeSnapshot};
 pub use endpoint::{Compression, Endpoint, InvalidEndpoint, Protocol};
 pub use exporter::{Exporter, Settings};
+pub use otlp::SpanWriter;
 pub use span::{Event, Kind, Link, Reported, Resource, SCOPE, Span, Status, Value};
 pub use stats::{Dropped, Problem, Progress, Stats};
 pub use worker::Retry;

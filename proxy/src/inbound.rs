@@ -1,6 +1,5 @@
 //! From callers to the application.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::context;
@@ -10,7 +9,7 @@ use crate::record::ServerSpan;
 use crate::sidecar::Sidecar;
 
 /// The life of an inbound request.
-pub(crate) async fn carry(sidecar: &Arc<Sidecar>, exchange: &mut impl Exchange, caller: IpAddr) {
+pub(crate) async fn carry(sidecar: &Arc<Sidecar>, exchange: &mut impl Exchange, caller: &Arc<str>) {
     if sidecar.ignores(exchange.request().path()) {
         return pass(exchange).await;
     }

@@ -1,11 +1,10 @@
 //! Spans: opened as a request comes, closed on every ending, also when the future that carries it is dropped.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use raceway_analyzer_client::{Kind, Link as SpanLink, Span, Status, Value};
+use raceway_analyzer_client::{Kind, Link as SpanLink, SpanWriter, Status, Value};
 use raceway_trace::SpanId;
 use raceway_trace::raceway_clock::{self, RacewayClock};
 use raceway_trace::traceparent::Flags;
@@ -91,13 +90,9 @@ impl Call {
         }
     }
 
-    /// The span with everything that both sides say alike.
-    fn span<'a>(&'a self, base: Base, name: Cow<'a, str>, error_from: u16, (sent, received): (u64, u64)) -> Span<'a> {
-        let mut span = Span::new(base.trace_id, base.span_id, base.kind, name, self.started_ns);
-        span.end_ns = self.started_ns + nanoseconds(self.started.elapsed());
-        span.parent_span_id = base.parent;
-        span.flags = base.flags.bits();
-        span.attributes.reserve(24);
+    /// Writes what both sides say alike.
+    fn describe(&self, span: &mut SpanWriter<'_>, base: Base, error_from: u16, (sent, received): (u64, u64)) {
+        base.describe(span, self.started_ns);
         span.set("http.request.method", self.method.as_ref());
         if let Some(original) = &self.method_original {
             span.set("http.request.method_original", original.as_str());
@@ -119,9 +114,8 @@ impl Call {
         }
         if let Some(error) = self.error(error_from) {
             span.set("error.type", error);
-            span.status = Status::Error(Cow::Borrowed(""));
+            span.status(&Status::Error(Cow::Borrowed("")));
         }
-        span
     }
 }
 
@@ -132,6 +126,17 @@ struct Base {
     parent: Option<SpanId>,
     kind: Kind,
     flags: Flags,
+    took: Duration,
+}
+
+impl Base {
+    fn describe(self, span: &mut SpanWriter<'_>, started_ns: u64) {
+        span.begin(self.trace_id, self.span_id, self.kind, (started_ns, started_ns + nanoseconds(self.took)));
+        if let Some(parent) = self.parent {
+            span.parent(parent);
+        }
+        span.flags(self.flags.bits());
+    }
 }
 
 /// The methods that semantic conventions know by name.

@@ -1,7 +1,7 @@
 //! Connections: from accept to close.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -85,7 +85,7 @@ async fn serve(sidecar: Arc<Sidecar>, stream: TcpStream, target: Target, way: Wa
     // Dialled at once, as whoever speaks first decides what this is. If nothing answers there, a request will ask
     // again and be told.
     let up = sidecar.dialer.dial(&target).await.ok().map(Conn::new);
-    converse(sidecar, Conn::new(stream), up, target, way, caller.ip()).await;
+    converse(sidecar, Conn::new(stream), up, target, way, caller).await;
 }
 
 async fn converse(
@@ -94,8 +94,9 @@ async fn converse(
     mut up: Option<Conn>,
     target: Target,
     way: Way,
-    caller: IpAddr,
+    caller: SocketAddr,
 ) {
+    let caller = caller.ip().to_string().into();
     match detect::protocol(&mut down, up.as_mut(), sidecar.limits.head_bytes, sidecar.config.header_timeout).await {
         Protocol::Http1 => http1(&sidecar, Pair::new(down, up), &target, way, caller).await,
         Protocol::Http2 => http2(&sidecar, down, up, target, way, caller).await,
@@ -104,7 +105,7 @@ async fn converse(
     }
 }
 
-async fn http1(sidecar: &Arc<Sidecar>, mut pair: Pair, target: &Target, way: Way, caller: IpAddr) {
+async fn http1(sidecar: &Arc<Sidecar>, mut pair: Pair, target: &Target, way: Way, caller: Arc<str>) {
     loop {
         match pair.next(&sidecar.limits, sidecar.patience()).await {
             Next::Request => {}
@@ -114,7 +115,7 @@ async fn http1(sidecar: &Arc<Sidecar>, mut pair: Pair, target: &Target, way: Way
         let _open = sidecar.drain.guard();
         let mut exchange = pair.exchange(sidecar, way.calls(sidecar), target);
         match way {
-            Way::Inbound => inbound::carry(sidecar, &mut exchange, caller).await,
+            Way::Inbound => inbound::carry(sidecar, &mut exchange, &caller).await,
             Way::Outbound => outbound::carry(sidecar, &mut exchange, target).await,
         }
         let (persistent, reset) = (exchange.persistent(), exchange.reset());
@@ -127,14 +128,14 @@ async fn http1(sidecar: &Arc<Sidecar>, mut pair: Pair, target: &Target, way: Way
     }
 }
 
-async fn http2(sidecar: &Arc<Sidecar>, down: Conn, up: Option<Conn>, target: Target, way: Way, caller: IpAddr) {
+async fn http2(sidecar: &Arc<Sidecar>, down: Conn, up: Option<Conn>, target: Target, way: Way, caller: Arc<str>) {
     let shared = (Arc::clone(&sidecar.dialer), sidecar.limits, sidecar.drain.clone());
     let served = relay2::serve(down, up, target.clone(), shared, |mut exchange| {
-        let (sidecar, target) = (Arc::clone(sidecar), target.clone());
+        let (sidecar, target, caller) = (Arc::clone(sidecar), target.clone(), Arc::clone(&caller));
         async move {
             let _open = sidecar.drain.guard();
             match way {
-                Way::Inbound => inbound::carry(&sidecar, &mut exchange, caller).await,
+                Way::Inbound => inbound::carry(&sidecar, &mut exchange, &caller).await,
                 Way::Outbound => outbound::carry(&sidecar, &mut exchange, &target).await,
             }
         }
@@ -190,7 +191,7 @@ async fn proxy(sidecar: Arc<Sidecar>, stream: TcpStream, caller: SocketAddr) {
             };
             pair.down.outgoing().extend_from_slice(b"HTTP/1.1 200 Connection Established\r\n\r\n");
             if pair.down.flush().await.is_ok() {
-                converse(sidecar, pair.down, Some(up), target, Way::Outbound, caller.ip()).await;
+                converse(sidecar, pair.down, Some(up), target, Way::Outbound, caller).await;
             }
             return;
         }

@@ -10,7 +10,7 @@
 //!     ├ spans       Span                  ┘ are joined by putting them one after another
 //! ```
 //!
-//! Field numbers are those of opentelemetry-proto 1.x. [`span::write`] is the hot path, [`wire`] its primitives,
+//! Field numbers are those of opentelemetry-proto 1.x. [`SpanWriter`] is the hot path, [`wire`] its primitives,
 //! [`metrics`] the edge counters, [`reply`] what receivers answer.
 
 pub(crate) mod metrics;
@@ -21,6 +21,7 @@ mod tests;
 pub(crate) mod wire;
 
 use crate::span::Resource;
+pub use span::SpanWriter;
 use wire::{length_delimited, message, string, varint, varint_len};
 
 /// What all requests of one exporter begin with: its resource and its scope, encoded once.

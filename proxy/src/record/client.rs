@@ -42,6 +42,30 @@ struct Place {
     links: Vec<SpanLink<'static>>,
 }
 
+impl Place {
+    fn base(&self, took: Duration) -> Base {
+        Base {
+            trace_id: self.trace_id,
+            span_id: self.span_id,
+            parent: self.parent,
+            kind: Kind::Client,
+            flags: self.flags,
+            took,
+        }
+    }
+
+    /// Writes how the call came to stand there.
+    fn describe(&self, span: &mut SpanWriter<'_>) {
+        span.set("raceway.parent.method", self.method.word());
+        if self.p != Probability::CERTAIN {
+            span.set("raceway.parent.p", self.p.get());
+        }
+        span.set("raceway.parent.candidates", self.candidates as u64);
+        self.links.iter().for_each(|link| span.link(link));
+        span.trace_state(&String::from_utf8_lossy(&self.tracestate));
+    }
+}
+
 impl ClientSpan {
     /// A call leaves: it joins the trace of the request it belongs to, or begins one.
     pub(crate) fn open(
@@ -133,35 +157,28 @@ impl ClientSpan {
             return;
         }
         let sidecar = &*self.sidecar;
-        let duration = self.call.started.elapsed();
+        let took = self.call.started.elapsed();
         let failed = self.call.error(400).is_some();
-        sidecar.metrics.outbound.ended(self.call.status, failed, duration, payloads);
+        sidecar.metrics.outbound.ended(self.call.status, failed, took, payloads);
         let to = self.answered_by.as_deref().or(self.target.name.as_deref()).unwrap_or(&self.target.host);
-        sidecar.edges.record(to, duration, failed);
-        let last_tick = self.strand.strand(|strand| strand.tick());
+        sidecar.edges.record(to, took, failed);
+        let (last_tick, strand) = self.strand.strand(|strand| (strand.tick(), strand.component().clone()));
         let place = &self.place;
         if !place.flags.sampled() {
             return;
         }
-        let base = Base {
-            trace_id: place.trace_id,
-            span_id: place.span_id,
-            parent: place.parent,
-            kind: Kind::Client,
-            flags: place.flags,
-        };
-        let mut span = self.call.span(base, Cow::Borrowed(&self.call.method), 400, payloads);
-        describe_target(&mut span, &self.target);
-        let strand = self.strand.strand(|strand| strand.component().clone());
-        span.set("raceway.strand", strand.as_str());
-        span.set("raceway.clock.send", self.sent.as_str());
-        if let Some(replied) = &self.replied {
-            span.set("raceway.clock.reply", replied.as_str());
-        }
-        span.set("raceway.clock.end", last_tick);
-        describe_link(&mut span, place);
-        span.trace_state = String::from_utf8_lossy(&place.tracestate);
-        sidecar.exporter.record(&span);
+        sidecar.exporter.record_with(|span| {
+            span.name(&[&self.call.method]);
+            self.call.describe(span, place.base(took), 400, payloads);
+            describe_target(span, &self.target);
+            span.set("raceway.strand", strand.as_str());
+            span.set("raceway.clock.send", self.sent.as_str());
+            if let Some(replied) = &self.replied {
+                span.set("raceway.clock.reply", replied.as_str());
+            }
+            span.set("raceway.clock.end", last_tick);
+            place.describe(span);
+        });
     }
 }
 
@@ -210,22 +227,21 @@ impl TcpSpan {
         if std::mem::replace(&mut self.closed, true) || !place.flags.sampled() {
             return;
         }
-        let mut span = Span::new(place.trace_id, place.span_id, Kind::Client, "tcp", self.started_ns);
-        span.end_ns = self.started_ns + nanoseconds(self.started.elapsed());
-        span.parent_span_id = place.parent;
-        span.flags = place.flags.bits();
-        span.set("network.transport", "tcp");
-        describe_target(&mut span, &self.target);
-        span.set("raceway.bytes.sent", sent);
-        span.set("raceway.bytes.received", received);
-        if let Some(error) = error {
-            span.set("error.type", error);
-            span.status = Status::Error(Cow::Borrowed(""));
-        }
         let strand = self.strand.strand(|strand| strand.component().clone());
-        span.set("raceway.strand", strand.as_str());
-        describe_link(&mut span, place);
-        self.sidecar.exporter.record(&span);
+        self.sidecar.exporter.record_with(|span| {
+            span.name(&["tcp"]);
+            place.base(self.started.elapsed()).describe(span, self.started_ns);
+            span.set("network.transport", "tcp");
+            describe_target(span, &self.target);
+            span.set("raceway.bytes.sent", sent);
+            span.set("raceway.bytes.received", received);
+            if let Some(error) = error {
+                span.set("error.type", error);
+                span.status(&Status::Error(Cow::Borrowed("")));
+            }
+            span.set("raceway.strand", strand.as_str());
+            place.describe(span);
+        });
     }
 }
 
@@ -308,19 +324,10 @@ fn candidate_link(candidate: &Handling) -> SpanLink<'static> {
     }
 }
 
-fn describe_target<'a>(span: &mut Span<'a>, target: &'a Target) {
+fn describe_target(span: &mut SpanWriter<'_>, target: &Target) {
     span.set("server.address", &*target.host);
-    span.set("server.port", i64::from(target.port));
+    span.set("server.port", target.port);
     if let Some(name) = &target.name {
         span.set("peer.service", &**name);
     }
-}
-
-fn describe_link(span: &mut Span<'_>, place: &Place) {
-    span.set("raceway.parent.method", place.method.word());
-    if place.p != Probability::CERTAIN {
-        span.set("raceway.parent.p", place.p.get());
-    }
-    span.set("raceway.parent.candidates", place.candidates as u64);
-    span.links = place.links.clone();
 }

@@ -16,7 +16,7 @@ pub(crate) struct ServerSpan {
     method: Method,
     /// Service and instance of the caller, as its clock names them.
     caller: Option<(String, String)>,
-    caller_address: IpAddr,
+    caller_address: Arc<str>,
     trace_text: Option<String>,
     speaks: Speaks,
     /// The clock right after the request came, where it holds more than our own first tick.
@@ -30,7 +30,7 @@ impl ServerSpan {
         sidecar: &Arc<Sidecar>,
         context: Context,
         head: &impl RequestHead,
-        caller_address: IpAddr,
+        caller_address: &Arc<str>,
     ) -> Self {
         let call = Call::open(sidecar, head);
         let joined = context.trace_id.is_some();
@@ -64,7 +64,7 @@ impl ServerSpan {
             parent,
             method: if joined { Method::Header } else { Method::Root },
             caller,
-            caller_address,
+            caller_address: Arc::clone(caller_address),
             trace_text: context.trace_text,
             speaks: context.speaks,
             received,
@@ -143,34 +143,46 @@ impl ServerSpan {
         }
         let sidecar = &*self.sidecar;
         let handling = &*self.handling;
-        sidecar.requests.close(&self.handling, Instant::now());
-        let error = self.call.error(500);
-        sidecar.metrics.inbound.ended(self.call.status, error.is_some(), self.call.started.elapsed(), payloads);
-        let last_tick = handling.strand(|strand| strand.tick());
-        if !handling.flags.sampled() {
-            return;
+        let now = Instant::now();
+        let took = now.duration_since(self.call.started);
+        sidecar.requests.close(&self.handling, now);
+        let failed = self.call.error(500).is_some();
+        sidecar.metrics.inbound.ended(self.call.status, failed, took, payloads);
+        let (last_tick, strand) = handling.strand(|strand| (strand.tick(), strand.component().clone()));
+        if handling.flags.sampled() {
+            let took = (took, last_tick, strand.as_str());
+            sidecar.exporter.record_with(|span| self.describe(span, took, payloads));
         }
-        let route = sidecar.route(&self.call.path);
+    }
+
+    fn describe(
+        &self,
+        span: &mut SpanWriter<'_>,
+        (took, last_tick, strand): (Duration, u64, &str),
+        payloads: (u64, u64),
+    ) {
+        let handling = &*self.handling;
+        let route = self.sidecar.route(&self.call.path);
+        span.name(&[&self.call.method, " ", &route]);
         let base = Base {
             trace_id: handling.trace_id,
             span_id: handling.server,
             parent: self.parent,
             kind: Kind::Server,
             flags: handling.flags,
+            took,
         };
-        let name = Cow::Owned(format!("{} {route}", self.call.method));
-        let mut span = self.call.span(base, name, 500, payloads);
+        self.call.describe(span, base, 500, payloads);
         span.set("http.route", route.as_str());
-        span.set("client.address", self.caller_address.to_string());
+        span.set("client.address", &*self.caller_address);
         if let Some(authority) = &self.call.authority {
             let (host, port) = split_authority(authority);
             span.set("server.address", host);
             if let Some(port) = port {
-                span.set("server.port", i64::from(port));
+                span.set("server.port", port);
             }
         }
-        let strand = handling.strand(|strand| strand.component().clone());
-        span.set("raceway.strand", strand.as_str());
+        span.set("raceway.strand", strand);
         if let Some(received) = &self.received {
             span.set("raceway.clock.receive", received.as_str());
         }
@@ -188,8 +200,7 @@ impl ServerSpan {
         if let Some(text) = &self.trace_text {
             span.set("raceway.trace_id.text", text.as_str());
         }
-        span.trace_state = String::from_utf8_lossy(&handling.tracestate);
-        sidecar.exporter.record(&span);
+        span.trace_state(&String::from_utf8_lossy(&handling.tracestate));
     }
 }
 
