@@ -1,0 +1,106 @@
+//! Certificates and keys, read from PEM files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{self, RootCertStore};
+
+/// Why files cannot be used; each says what to look at.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Not there, or not for us.
+    #[error("cannot read {}: {error}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Something else than PEM, or broken.
+    #[error("{} is not a PEM file ({error:?}); it begins with -----BEGIN …-----", path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: pem::Error,
+    },
+    /// No certificate in it.
+    #[error("{} holds no certificate (-----BEGIN CERTIFICATE-----)", .0.display())]
+    NoCertificate(PathBuf),
+    /// No key in it.
+    #[error("{} holds no private key, or one with a password; write it as PEM without one", .0.display())]
+    NoKey(PathBuf),
+    /// A certificate that is none.
+    #[error("{} holds a certificate that cannot be used: {error}", path.display())]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: rustls::Error,
+    },
+    /// The key is another certificate's, or of a kind that is not supported.
+    #[error("the certificate in {} and the key in {} cannot be used together: {error}", certificate.display(), key.display())]
+    Pair {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// What is wrong.
+        error: rustls::Error,
+    },
+    /// Nobody is trusted.
+    #[error(
+        "this system has no root certificates{}; install them (ca-certificates), name them with SSL_CERT_FILE, or give \
+         a CA bundle",
+        .0.as_ref().map(|why| format!(" ({why})")).unwrap_or_default()
+    )]
+    NoRoots(Option<String>),
+    /// A bundle that no verifier can be made of.
+    #[error("{} cannot be used to verify certificates: {why}", path.display())]
+    Verifier {
+        /// The bundle.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// The certificates in a file, at least one.
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+    let bytes = read(path)?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    let found = found.map_err(|error| LoadError::Pem { path: path.to_owned(), error })?;
+    if found.is_empty() { Err(LoadError::NoCertificate(path.to_owned())) } else { Ok(found) }
+}
+
+/// The first private key in a file.
+pub(crate) fn key(path: &Path) -> Result<PrivateKeyDer<'static>, LoadError> {
+    let bytes = read(path)?;
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
+        pem::Error::NoItemsFound => LoadError::NoKey(path.to_owned()),
+        error => LoadError::Pem { path: path.to_owned(), error },
+    })
+}
+
+/// Those who sign the certificates that are trusted: a bundle's, or else the system's.
+pub(crate) fn roots(bundle: Option<&Path>) -> Result<Arc<RootCertStore>, LoadError> {
+    let mut roots = RootCertStore::empty();
+    let Some(path) = bundle else {
+        let found = rustls_native_certs::load_native_certs();
+        let why = found.errors.first().map(ToString::to_string);
+        // Old roots that nobody can use any more lie in every system's store.
+        roots.add_parsable_certificates(found.certs);
+        return if roots.is_empty() { Err(LoadError::NoRoots(why)) } else { Ok(Arc::new(roots)) };
+    };
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|error| LoadError::Certificate { path: path.to_owned(), error })?;
+    }
+    Ok(Arc::new(roots))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    std::fs::read(path).map_err(|error| LoadError::Read { path: path.to_owned(), error })
+}
