@@ -18,10 +18,11 @@ use raceway_analyzer_client::{Compression, Endpoint, InvalidEndpoint, Protocol, 
 use serde::{Serialize, Serializer};
 use tracing::level_filters::LevelFilter;
 
-pub use args::Args;
+pub use args::{Args, Command};
 pub use error::{ConfigError, Problem};
 pub use hosts::HostMatcher;
-pub use values::{Clients, HostPort, Inbound, LinkPolicy, LogFormat, Propagators, Route};
+pub(crate) use values::network;
+pub use values::{Clients, HostPort, Inbound, LinkPolicy, LogFormat, PortRange, Propagators, Route};
 
 use crate::ignore::Ignore;
 use crate::pattern::PathPattern;

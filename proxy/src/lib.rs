@@ -7,6 +7,7 @@ pub mod config;
 pub mod drain;
 pub mod http1;
 pub mod ignore;
+pub mod intercept;
 pub mod listen;
 pub mod metrics;
 pub mod pattern;

@@ -18,13 +18,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::admin::Admin;
-use crate::config::{Args, Config};
+use crate::config::{Args, Command, Config};
 use crate::drain::Drain;
 use crate::metrics::Metrics;
 use crate::ready::Addresses;
 use crate::sidecar::Sidecar;
 use crate::upstream::{Dialer, Target};
-use crate::{listen, log, serve};
+use crate::{intercept, listen, log, serve};
 
 /// How long nothing must be in flight before a stopping sidecar ends: a few times what a caller on a kept-alive
 /// connection takes from one request to the next, and short enough for people who wait.
@@ -36,7 +36,7 @@ const FLUSH_MAX: Duration = Duration::from_secs(5);
 /// Runs a sidecar with the given command line, program name first. Ends with 0 after SIGTERM or SIGINT, 1 when
 /// something failed while running, 2 when the settings are wrong or an address cannot be bound.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args = match Args::try_parse_from(args) {
+    let mut args = match Args::try_parse_from(args) {
         Ok(args) => args,
         Err(error) if error.use_stderr() => return usage(vec![one_line(&error)]),
         Err(help) => {
@@ -45,6 +45,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
+    match args.command.take() {
+        Some(Command::Intercept(args)) => return intercept::main(args),
+        None => {}
+    }
     let config = match Config::from_args(args) {
         Ok(config) => config,
         Err(errors) => return usage(errors),

@@ -2,15 +2,21 @@
 //!
 //! Values stay text here, so that [`super::Config::from_args`] can report every mistake and not just the first.
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
+
+use crate::intercept::InterceptArgs;
 
 /// The Raceway sidecar: stands in front of one service, stamps and records every call in and out.
 ///
 /// Nothing in the service has to change: callers reach it through --inbound, it reaches others through --route or the
 /// forward proxy (--outbound), and every call becomes a span at the analyzer.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "raceway-proxy", version, after_help = EXAMPLES, max_term_width = 120)]
+#[command(name = "raceway-proxy", version, after_help = EXAMPLES, max_term_width = 120, args_conflicts_with_subcommands = true)]
 pub struct Args {
+    /// What to do instead of carrying traffic
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Name of the service behind this sidecar [or OTEL_SERVICE_NAME]
     #[arg(long, env = "RACEWAY_SERVICE", value_name = "NAME", help_heading = "Who it is")]
     pub service: Option<String>,
@@ -253,6 +259,13 @@ pub struct Args {
     // zstd: a quarter of the bytes for about a millisecond per batch, on a thread that serves no requests.
     #[arg(long, env = "RACEWAY_COMPRESSION", value_name = "zstd|gzip|none", help_heading = "Limits")]
     pub compression: Option<String>,
+}
+
+/// What else this program does.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Redirect this host's (or pod's) TCP connections to a sidecar: install, remove or show the rules
+    Intercept(InterceptArgs),
 }
 
 const EXAMPLES: &str = "\

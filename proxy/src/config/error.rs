@@ -81,6 +81,18 @@ pub enum Problem {
     Port,
     #[error("port 0 is for listening; nothing can be reached there: name the real port")]
     PortZero,
+    #[error("must be a port from 1 to 65535, or a range such as 8000-8100")]
+    PortRange,
+    #[error("both directions cannot go to one port: the sidecar could not tell them apart")]
+    SamePort,
+    #[error("nothing would be redirected: give --inbound-port or --outbound-port; `intercept remove` takes rules away")]
+    NothingRedirected,
+    #[error("must be a number; `id -u NAME` tells a user's")]
+    Uid,
+    #[error("must be auto, on or off")]
+    AutoOnOff,
+    #[error("must be auto, nft or iptables")]
+    Backend,
     #[error("write an IPv6 address in brackets, as in [::1]:8080")]
     Ipv6,
     #[error("the host must be a name or an IP address (letters, digits, '-', '.', '_')")]

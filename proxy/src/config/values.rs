@@ -111,6 +111,40 @@ impl Route {
     }
 }
 
+/// A port, or a range of them: `22`, `8000-8100`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    first: u16,
+    last: u16,
+}
+
+impl PortRange {
+    /// `PORT` or `FIRST-LAST`.
+    pub fn parse(text: &str) -> Result<Self, Problem> {
+        let port = |text: &str| text.trim().parse().ok().filter(|port| *port > 0).ok_or(Problem::PortRange);
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let range = Self { first: port(first)?, last: port(last)? };
+        if range.first <= range.last { Ok(range) } else { Err(Problem::PortRange) }
+    }
+
+    /// Whether a port is in it.
+    pub fn contains(&self, port: u16) -> bool {
+        (self.first..=self.last).contains(&port)
+    }
+}
+
+impl From<u16> for PortRange {
+    fn from(port: u16) -> Self {
+        Self { first: port, last: port }
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first == self.last { write!(f, "{}", self.first) } else { write!(f, "{}-{}", self.first, self.last) }
+    }
+}
+
 /// `IP:PORT`, where port 0 lets the system choose. A name is refused: it may stand for several addresses.
 pub(super) fn listen_address(text: &str) -> Result<SocketAddr, Problem> {
     text.parse().map_err(|_| Problem::Listen)
@@ -208,7 +242,7 @@ impl Clients {
 }
 
 /// `10.0.0.0/8`, or a single address.
-pub(super) fn network(text: &str) -> Result<IpNet, Problem> {
+pub(crate) fn network(text: &str) -> Result<IpNet, Problem> {
     text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| Problem::Network)
 }
 
