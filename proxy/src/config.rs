@@ -1,12 +1,16 @@
 //! Settings: read once, checked once, every mistake reported.
 //!
 //! [`Args`] is the command line as text; [`Config`] is what the rest of the sidecar uses. Precedence: a flag wins over
-//! its `RACEWAY_*` variable (both by clap), which wins over an `OTEL_*` variable, which wins over the default.
+//! its `RACEWAY_*` variable (both by clap), which wins over an `OTEL_*` variable, which wins over the file
+//! ([`read`]), which wins over the default.
 
 mod args;
 mod error;
+mod example;
+mod file;
 mod hosts;
 mod otel;
+mod read;
 mod values;
 
 use std::net::SocketAddr;
@@ -19,8 +23,11 @@ use serde::{Serialize, Serializer};
 use tracing::level_filters::LevelFilter;
 
 pub use args::{Args, Command};
-pub use error::{ConfigError, Problem};
+pub use error::{ConfigError, Problem, one_line};
+pub use example::example;
+pub use file::FileError;
 pub use hosts::HostMatcher;
+pub use read::Unusable;
 pub(crate) use values::network;
 pub use values::{Clients, HostPort, Inbound, LinkPolicy, LogFormat, PortRange, Propagators, Route};
 
@@ -134,12 +141,7 @@ impl Identity {
 }
 
 impl Config {
-    /// Checks the command line, with this process's `OTEL_*` variables behind it.
-    pub fn from_args(args: Args) -> Result<Self, Vec<ConfigError>> {
-        Self::check(args, &|name| std::env::var(name).ok())
-    }
-
-    /// Checks the command line, with the given environment behind it.
+    /// Checks what was given, with the given environment behind it.
     pub fn check(args: Args, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<ConfigError>> {
         let variable = |name: &str| given(environment(name));
         let mut check = Check::default();

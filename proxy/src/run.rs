@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::admin::Admin;
-use crate::config::{Args, Command, Config};
+use crate::config::{Args, Command, Config, Unusable, example, one_line};
 use crate::drain::Drain;
 use crate::metrics::Metrics;
 use crate::ready::Addresses;
@@ -36,22 +36,17 @@ const FLUSH_MAX: Duration = Duration::from_secs(5);
 /// Runs a sidecar with the given command line, program name first. Ends with 0 after SIGTERM or SIGINT, 1 when
 /// something failed while running, 2 when the settings are wrong or an address cannot be bound.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let mut args = match Args::try_parse_from(args) {
-        Ok(args) => args,
-        Err(error) if error.use_stderr() => return usage(vec![one_line(&error)]),
-        Err(help) => {
-            // Nothing can be said where even standard output is closed.
-            let _ = help.print();
-            return ExitCode::SUCCESS;
-        }
-    };
-    match args.command.take() {
-        Some(Command::Intercept(args)) => return intercept::main(args),
-        None => {}
+    let args: Vec<OsString> = args.into_iter().collect();
+    match Args::try_parse_from(&args).map(|args| args.command) {
+        Ok(None) => {}
+        Ok(Some(Command::Intercept(args))) => return intercept::main(args),
+        Ok(Some(Command::Config { .. })) => return print(&example()),
+        Err(error) => return told(&error),
     }
-    let config = match Config::from_args(args) {
+    let config = match Config::read(args) {
         Ok(config) => config,
-        Err(errors) => return usage(errors),
+        Err(Unusable::CommandLine(error)) => return told(&error),
+        Err(Unusable::Settings(errors)) => return usage(errors),
     };
     log::start(&config);
     match run(config) {
@@ -62,6 +57,22 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints help that was asked for, or says in a line what is wrong with the command line.
+fn told(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        return usage(vec![one_line(error)]);
+    }
+    // Nothing can be said where even standard output is closed.
+    let _ = error.print();
+    ExitCode::SUCCESS
+}
+
+#[expect(clippy::print_stdout, reason = "it was asked for")]
+fn print(text: &str) -> ExitCode {
+    print!("{text}");
+    ExitCode::SUCCESS
 }
 
 /// Why a sidecar ended before it was told to.
@@ -83,18 +94,6 @@ fn usage(problems: Vec<impl std::fmt::Display>) -> ExitCode {
         eprintln!("raceway-proxy: {problem}");
     }
     ExitCode::from(2)
-}
-
-/// What is wrong with the command line, on one line, as all other mistakes are told.
-fn one_line(error: &clap::Error) -> String {
-    let text = error.to_string();
-    let told = text.split("\nUsage:").next().unwrap_or_default();
-    let told: Vec<&str> = told
-        .lines()
-        .map(|line| line.trim().trim_start_matches("error: ").trim_start_matches("tip: "))
-        .filter(|line| !line.is_empty() && !line.starts_with("For more information"))
-        .collect();
-    format!("{}; --help lists what there is", told.join("; "))
 }
 
 fn run(config: Config) -> Result<(), Stopped> {

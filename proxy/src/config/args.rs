@@ -1,6 +1,6 @@
 //! The command line: every flag with its environment variable, its default and what it is for.
 //!
-//! Values stay text here, so that [`super::Config::from_args`] can report every mistake and not just the first.
+//! Values stay text here, so that [`super::Config::check`] can report every mistake and not just the first.
 
 use clap::{Parser, Subcommand};
 
@@ -16,6 +16,9 @@ pub struct Args {
     /// What to do instead of carrying traffic
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// YAML file with these settings: the flags' names are the keys. `raceway-proxy config --example` shows one with all
+    #[arg(long, env = "RACEWAY_CONFIG", value_name = "FILE", help_heading = "Who it is")]
+    pub config: Option<String>,
 
     /// Name of the service behind this sidecar [or OTEL_SERVICE_NAME]
     #[arg(long, env = "RACEWAY_SERVICE", value_name = "NAME", help_heading = "Who it is")]
@@ -266,6 +269,12 @@ pub struct Args {
 pub enum Command {
     /// Redirect this host's (or pod's) TCP connections to a sidecar: install, remove or show the rules
     Intercept(InterceptArgs),
+    /// Print a configuration file for --config
+    Config {
+        /// With every key, what it is for and its default
+        #[arg(long, required = true)]
+        example: bool,
+    },
 }
 
 const EXAMPLES: &str = "\
@@ -279,6 +288,7 @@ Examples:
   The same by environment, repeated flags separated by commas:
     RACEWAY_SERVICE=orders RACEWAY_INBOUND=0.0.0.0:8080=127.0.0.1:9090 raceway-proxy
 
-Every flag has an environment variable, RACEWAY_<FLAG>. A flag wins over RACEWAY_*, which wins over OTEL_*.
+Every flag has an environment variable, RACEWAY_<FLAG>. A flag wins over RACEWAY_*, which wins over OTEL_*, which wins
+over the file of --config.
 Port 0 lets the system choose; the address is logged and written to --ready-file.
 Exit codes: 0 stopped as asked, 1 failed while running, 2 bad usage or configuration.";

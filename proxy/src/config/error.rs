@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use raceway_analyzer_client::InvalidEndpoint;
 
+use super::FileError;
 use crate::pattern::InvalidPattern;
 
 /// One mistake in the settings.
@@ -49,6 +50,9 @@ pub enum ConfigError {
         /// What is wrong.
         error: InvalidEndpoint,
     },
+    /// Something in the configuration file.
+    #[error("{0}")]
+    File(FileError),
     /// A value that is not what the setting takes.
     #[error("{setting} {}: {problem}", shown(value))]
     Value {
@@ -59,6 +63,19 @@ pub enum ConfigError {
         /// What is wrong with it.
         problem: Problem,
     },
+}
+
+impl ConfigError {
+    /// The flags that it is about, the one to change first; and the value, where one is wrong by itself.
+    pub(super) fn about(&self) -> (Vec<&'static str>, Option<&str>) {
+        match self {
+            Self::NoService | Self::NothingToCarry | Self::File(_) => (Vec::new(), None),
+            Self::AllowedToNothing => (vec!["--outbound-allow"], None),
+            Self::Twice { first, second, .. } => (vec![second, first], None),
+            Self::Loop { setting, .. } | Self::Analyzer { setting, .. } => (vec![setting], None),
+            Self::Value { setting, value, .. } => (vec![setting], Some(value)),
+        }
+    }
 }
 
 /// What is wrong with a value, and what to write instead.
@@ -141,6 +158,18 @@ impl From<InvalidPattern> for Problem {
     fn from(error: InvalidPattern) -> Self {
         Self::Pattern(error)
     }
+}
+
+/// What is wrong with a command line, on one line, as all other mistakes are told.
+pub fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let told = text.split("\nUsage:").next().unwrap_or_default();
+    let told: Vec<&str> = told
+        .lines()
+        .map(|line| line.trim().trim_start_matches("error: ").trim_start_matches("tip: "))
+        .filter(|line| !line.is_empty() && !line.starts_with("For more information"))
+        .collect();
+    format!("{}; --help lists what there is", told.join("; "))
 }
 
 /// The value as the message shows it: quoted, and cut where a whole file was given by mistake.

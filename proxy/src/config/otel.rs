@@ -5,7 +5,7 @@
 //! to nowhere.
 
 use super::values::Propagators;
-use super::{Problem, values};
+use super::{Problem, given, values};
 
 /// Attributes of `OTEL_RESOURCE_ATTRIBUTES` in the order in which they stand, last one of a name winning.
 #[derive(Debug, Default)]
@@ -40,6 +40,28 @@ impl ResourceAttributes {
     /// What is left.
     pub(super) fn rest(self) -> Vec<(String, String)> {
         self.0
+    }
+}
+
+/// Whether one of these variables says what a flag would, so that the file's word does not count.
+pub(super) fn stands_in(flag: &str, environment: &dyn Fn(&str) -> Option<String>) -> bool {
+    let set = |name: &str| given(environment(name)).is_some();
+    let attribute = |names: &[&str]| {
+        let attributes =
+            given(environment("OTEL_RESOURCE_ATTRIBUTES")).and_then(|text| ResourceAttributes::parse(&text));
+        attributes.is_some_and(|attributes| attributes.0.iter().any(|(name, _)| names.contains(&name.as_str())))
+    };
+    match flag {
+        "service" => set("OTEL_SERVICE_NAME") || attribute(&["service.name"]),
+        "namespace" => attribute(&["service.namespace"]),
+        "environment" => attribute(&["deployment.environment", "deployment.environment.name"]),
+        "service-version" => attribute(&["service.version"]),
+        "instance" => attribute(&["service.instance.id"]),
+        "analyzer" => set("OTEL_EXPORTER_OTLP_ENDPOINT") || set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),
+        "compression" => set("OTEL_EXPORTER_OTLP_COMPRESSION") || set("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION"),
+        "sample" => set("OTEL_TRACES_SAMPLER"),
+        "propagators" => set("OTEL_PROPAGATORS"),
+        _ => false,
     }
 }
 
