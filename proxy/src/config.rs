@@ -11,6 +11,7 @@ mod file;
 mod hosts;
 mod otel;
 mod read;
+mod tls;
 mod values;
 
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raceway_analyzer_client::{Compression, Endpoint, InvalidEndpoint, Protocol, Resource};
+use raceway_tls::ClientFiles;
 use serde::{Serialize, Serializer};
 use tracing::level_filters::LevelFilter;
 
@@ -28,6 +30,7 @@ pub use example::example;
 pub use file::FileError;
 pub use hosts::HostMatcher;
 pub use read::Unusable;
+pub use tls::{InboundTls, TlsArgs};
 pub(crate) use values::network;
 pub use values::{Clients, HostPort, Inbound, LinkPolicy, LogFormat, PortRange, Propagators, Route};
 
@@ -48,6 +51,10 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Who may use the forward proxy.
     pub outbound_allow: Clients,
+    /// How callers come in by TLS; `None` where they do not.
+    pub inbound_tls: Option<InboundTls>,
+    /// How `https://` routes are reached.
+    pub upstream_tls: ClientFiles,
     /// Where spans go, and how they are compressed.
     #[serde(serialize_with = "as_endpoint")]
     pub analyzer: Endpoint,
@@ -170,6 +177,11 @@ impl Config {
             check.errors.push(ConfigError::AllowedToNothing);
         }
 
+        let inbound_tls = check.inbound_tls(&args.tls);
+        if inbound_tls.is_none() && inbound.iter().any(|it| it.http2) {
+            check.warnings.push("--inbound: h2:// tells what to offer by TLS, and has no effect without it".to_owned());
+        }
+        let upstream_tls = check.upstream_tls(&args.tls, routes.iter().any(|route| route.tls));
         let analyzer = check.analyzer(given(args.analyzer), given(args.compression), &variable);
         let sample = check.sample(given(args.sample), &variable);
         let link_policy = check.value("--link-policy", &args.link_policy, LinkPolicy::parse);
@@ -202,6 +214,8 @@ impl Config {
                 outbound,
                 routes,
                 outbound_allow,
+                inbound_tls,
+                upstream_tls,
                 analyzer: analyzer?,
                 sample: sample?,
                 link_policy: link_policy?,

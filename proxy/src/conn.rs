@@ -1,11 +1,13 @@
-//! A TCP connection with what has been read from it and what waits to be written to it.
+//! A connection, plain or under TLS, with what has been read from it and what waits to be written to it.
 
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, BytesMut};
+use raceway_tls::{Peer, TlsStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -22,7 +24,7 @@ const SPARE_BUFFERS_MAX: usize = 64;
 ///
 /// A connection holds buffers only while bytes are on their way: idle, it costs its socket and this struct.
 pub(crate) struct Conn {
-    stream: TcpStream,
+    stream: Stream,
     /// Read, and not yet used.
     pub(crate) input: BytesMut,
     /// To be written at the next flush.
@@ -33,9 +35,40 @@ pub(crate) struct Conn {
     pub(crate) ended: bool,
 }
 
+/// What the bytes go through.
+enum Stream {
+    Plain(TcpStream),
+    /// Apart, so that a plain connection stays as small as it is.
+    Tls(Box<Tls>),
+}
+
+struct Tls {
+    stream: TlsStream<TcpStream>,
+    peer: Arc<Peer>,
+    /// Broken off: no word of farewell.
+    reset: bool,
+}
+
 impl Conn {
     pub(crate) fn new(stream: TcpStream) -> Self {
+        Self::over(Stream::Plain(stream))
+    }
+
+    /// One whose handshake is done.
+    pub(crate) fn tls(stream: TlsStream<TcpStream>, peer: Peer) -> Self {
+        Self::over(Stream::Tls(Box::new(Tls { stream, peer: Arc::new(peer), reset: false })))
+    }
+
+    fn over(stream: Stream) -> Self {
         Self { stream, input: BytesMut::new(), output: BytesMut::new(), bulk: false, ended: false }
+    }
+
+    /// Who the other side is, where TLS told.
+    pub(crate) fn peer(&self) -> Option<&Arc<Peer>> {
+        match &self.stream {
+            Stream::Plain(_) => None,
+            Stream::Tls(tls) => Some(&tls.peer),
+        }
     }
 
     /// Reads once, behind what is there already. `0` is the end of the stream.
@@ -51,7 +84,11 @@ impl Conn {
             self.input.reserve(wanted);
         }
         let room = self.input.capacity() - self.input.len();
-        match tokio_util::io::poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input) {
+        let read = match &mut self.stream {
+            Stream::Plain(stream) => tokio_util::io::poll_read_buf(Pin::new(stream), cx, &mut self.input),
+            Stream::Tls(tls) => tokio_util::io::poll_read_buf(Pin::new(&mut tls.stream), cx, &mut self.input),
+        };
+        match read {
             Poll::Ready(Ok(count)) => {
                 self.ended = count == 0;
                 self.bulk = count == room;
@@ -81,7 +118,10 @@ impl Conn {
         if self.output.capacity() > 0 {
             give_back(std::mem::take(&mut self.output));
         }
-        Poll::Ready(Ok(()))
+        match &mut self.stream {
+            Stream::Plain(_) => Poll::Ready(Ok(())),
+            Stream::Tls(tls) => Pin::new(&mut tls.stream).poll_flush(cx),
+        }
     }
 
     /// Writes all of the output.
@@ -90,11 +130,20 @@ impl Conn {
     }
 
     /// Writes once: the given bytes (nothing may wait in the output then), else what waits.
-    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: Option<&[u8]>) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: Option<&[u8]>) -> Poll<io::Result<usize>> {
         let bytes = bytes.unwrap_or(&self.output);
+        let stream = match &mut self.stream {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(tls) => {
+                return Pin::new(&mut tls.stream).poll_write(cx, bytes).map(|written| match written {
+                    Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+                    written => written,
+                });
+            }
+        };
         loop {
-            ready!(self.stream.poll_write_ready(cx))?;
-            match self.stream.try_write(bytes) {
+            ready!(stream.poll_write_ready(cx))?;
+            match stream.try_write(bytes) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(written) => return Poll::Ready(Ok(written)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -113,13 +162,23 @@ impl Conn {
 
     /// Tells the peer that nothing more will come (FIN).
     pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        std::pin::Pin::new(&mut self.stream).poll_shutdown(cx)
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(tls) => Pin::new(&mut tls.stream).poll_shutdown(cx),
+        }
     }
 
     /// Ends the connection the hard way (RST), as the other side's peer did.
-    pub(crate) fn reset(self) {
+    pub(crate) fn reset(mut self) {
+        let stream = match &mut self.stream {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(tls) => {
+                tls.reset = true;
+                tls.stream.get_ref().0
+            }
+        };
         // Closing with a linger time of zero is what sends RST. Where the option cannot be set, FIN has to do.
-        if let Err(error) = self.stream.set_zero_linger() {
+        if let Err(error) = stream.set_zero_linger() {
             tracing::debug!(%error, "cannot reset a connection");
         }
     }
@@ -127,6 +186,13 @@ impl Conn {
 
 impl Drop for Conn {
     fn drop(&mut self) {
+        if let Stream::Tls(tls) = &mut self.stream
+            && !tls.reset
+        {
+            // Without a word of farewell, a body that ends with the connection looks cut off to the other side. What does
+            // not go without waiting does not go: a few bytes nearly always do.
+            let _ = Pin::new(&mut tls.stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+        }
         give_back(std::mem::take(&mut self.input));
         give_back(std::mem::take(&mut self.output));
     }
@@ -158,7 +224,10 @@ fn give_back(mut buffer: BytesMut) {
 impl AsyncRead for Conn {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.input.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, into);
+            return match &mut self.stream {
+                Stream::Plain(stream) => Pin::new(stream).poll_read(cx, into),
+                Stream::Tls(tls) => Pin::new(&mut tls.stream).poll_read(cx, into),
+            };
         }
         let count = into.remaining().min(self.input.len());
         into.put_slice(&self.input.split_to(count));
@@ -168,7 +237,10 @@ impl AsyncRead for Conn {
 
 impl AsyncWrite for Conn {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Tls(tls) => Pin::new(&mut tls.stream).poll_write(cx, bytes),
+        }
     }
 
     fn poll_write_vectored(
@@ -176,18 +248,27 @@ impl AsyncWrite for Conn {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Stream::Tls(tls) => Pin::new(&mut tls.stream).poll_write_vectored(cx, slices),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        match &self.stream {
+            Stream::Plain(stream) => stream.is_write_vectored(),
+            Stream::Tls(tls) => tls.stream.is_write_vectored(),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Tls(tls) => Pin::new(&mut tls.stream).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Conn::poll_end(&mut self, cx)
     }
 }

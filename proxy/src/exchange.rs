@@ -1,6 +1,9 @@
 //! One request and its answer, as `carry` handles them.
 
 use std::future::Future;
+use std::sync::Arc;
+
+use raceway_tls::Peer;
 
 use crate::failure::Failure;
 use crate::message::{RequestHead, ResponseHead};
@@ -33,4 +36,10 @@ pub(crate) trait Exchange: Send {
 
     /// Bytes of content that have passed so far: of the request, of the response.
     fn payloads(&self) -> (u64, u64);
+
+    /// Who the caller is, where it came by TLS.
+    fn caller(&self) -> Option<&Arc<Peer>>;
+
+    /// Who answers, once there is a connection to it, where that is by TLS.
+    fn callee(&self) -> Option<&Arc<Peer>>;
 }

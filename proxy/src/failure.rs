@@ -3,6 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+use raceway_tls::Trouble;
+
 use crate::http1::HeadError;
 
 /// Why a request got no answer from where it was going.
@@ -56,6 +58,12 @@ pub(crate) enum Failure {
     /// The HTTP/2 stream or connection failed.
     #[error("{target} ended the stream: {error}")]
     Stream { target: String, error: h2::Error },
+    /// TLS with the other side did not come about, or ended over a certificate.
+    #[error("TLS with {target} failed: {trouble}{}", advice(trouble))]
+    Tls { target: String, trouble: Trouble },
+    /// Plain text where TLS is required.
+    #[error("this port takes TLS only: write https://, or see --inbound-tls")]
+    TlsRequired,
     /// The caller went away first; there is nobody to answer.
     #[error("the caller went away")]
     CallerGone,
@@ -79,6 +87,14 @@ impl Failure {
         }
     }
 
+    /// The connection to `target` broke, in general or over TLS.
+    pub(crate) fn broken(target: String, error: io::Error) -> Self {
+        match Trouble::in_error(&error) {
+            Some(trouble) => Self::Tls { target, trouble },
+            None => Self::Broken { target, error },
+        }
+    }
+
     /// The status our own answer has; `None` where the connection ends without one.
     pub(crate) fn status(&self) -> Option<u16> {
         match self {
@@ -89,9 +105,10 @@ impl Failure {
             | Self::Broken { .. }
             | Self::BadAnswer { .. }
             | Self::Stream { .. }
+            | Self::Tls { .. }
             | Self::AnswerHeadTooLarge { .. } => Some(502),
             Self::ConnectTimeout { .. } => Some(504),
-            Self::BadRequest(_) => Some(400),
+            Self::BadRequest(_) | Self::TlsRequired => Some(400),
             Self::NotAllowed(_) => Some(403),
             Self::RequestTimeout(_) => Some(408),
             Self::RequestHeadTooLarge => Some(431),
@@ -117,8 +134,20 @@ impl Failure {
             Self::RequestTimeout(_) => "request_timeout",
             Self::NotAllowed(_) => "not_allowed",
             Self::Stream { .. } => "stream",
+            Self::Tls { trouble, .. } => trouble.reason(),
+            Self::TlsRequired => "tls_required",
             Self::CallerGone => "abandoned",
         }
+    }
+}
+
+/// The setting that mends it.
+fn advice(trouble: &Trouble) -> &'static str {
+    match trouble {
+        Trouble::UnknownIssuer => " (--upstream-ca)",
+        Trouble::ClientCertificate(_) => " (--upstream-tls-cert)",
+        Trouble::NotTls => " of the https:// route",
+        _ => "",
     }
 }
 

@@ -15,6 +15,7 @@ pub(crate) async fn carry(sidecar: &Arc<Sidecar>, exchange: &mut impl Exchange, 
     }
     let context = context::extract(exchange.request(), &sidecar.config.propagators, &sidecar.metrics);
     let mut span = ServerSpan::open(sidecar, context, exchange.request(), caller);
+    span.came_by(exchange.caller());
     span.stamp(exchange.request());
     match exchange.send().await {
         Ok(()) => span.answered(exchange.response()),

@@ -15,11 +15,13 @@ pub mod ready;
 pub mod redact;
 pub mod template;
 
+mod certificates;
 mod conn;
 mod context;
 mod detect;
 mod exchange;
 mod failure;
+mod hello;
 mod inbound;
 mod link;
 mod log;
@@ -33,6 +35,7 @@ mod requests;
 mod run;
 mod serve;
 mod sidecar;
+mod terminate;
 mod tunnel;
 mod upstream;
 

@@ -8,6 +8,7 @@
 
 mod process;
 mod pulled;
+mod tls;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +20,10 @@ use prometheus::{
     TextEncoder,
 };
 use raceway_analyzer_client::Exporter;
+use raceway_tls::{Client, Server};
 use raceway_trace::tracestate::Method;
+
+pub use tls::Handshakes;
 
 use crate::drain::Drain;
 use crate::template::Learned;
@@ -42,6 +46,7 @@ pub struct Metrics {
     links: Vec<IntCounter>,
     malformed: IntCounterVec,
     listeners: [Listener; 3],
+    handshakes: [Handshakes; 2],
 }
 
 /// The calls of one direction.
@@ -216,6 +221,7 @@ impl Metrics {
             open_in_all: Arc::clone(&open_in_all),
         });
 
+        let handshakes = Handshakes::both(&make);
         let build = make.gauges("build_info", "1, with the version of this program.", &["version"]);
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         make.register(process::collector());
@@ -227,6 +233,7 @@ impl Metrics {
             links: Method::ALL.iter().map(|method| links.with_label_values(&[method.word()])).collect(),
             malformed,
             listeners,
+            handshakes,
             registry: make.0,
         }
     }
@@ -260,6 +267,23 @@ impl Metrics {
     pub fn outbound_listener(&self) -> Listener {
         let [_, _, outbound] = &self.listeners;
         outbound.clone()
+    }
+
+    /// For callers that come by TLS.
+    pub fn inbound_handshakes(&self) -> Handshakes {
+        let [inbound, _] = &self.handshakes;
+        inbound.clone()
+    }
+
+    /// For calls that go by TLS.
+    pub fn outbound_handshakes(&self) -> Handshakes {
+        let [_, outbound] = &self.handshakes;
+        outbound.clone()
+    }
+
+    /// Shows how often certificates were reloaded. Once per [`Metrics`].
+    pub fn watch_certificates(&self, server: Option<Arc<Server>>, client: Option<Arc<Client>>) {
+        self.register(tls::reloads(server, client));
     }
 
     /// Shows what the exporter has done. Once per [`Metrics`].

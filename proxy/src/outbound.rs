@@ -21,6 +21,7 @@ pub(crate) async fn carry(sidecar: &Arc<Sidecar>, exchange: &mut impl Exchange, 
             exchange.refuse(&failure).await;
         }
     }
+    span.went_by(exchange.callee());
     let ending = exchange.deliver().await;
     span.close(ending, exchange.payloads());
 }

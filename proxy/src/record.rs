@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use raceway_analyzer_client::{Kind, Link as SpanLink, SpanWriter, Status, Value};
+use raceway_tls::Peer;
 use raceway_trace::SpanId;
 use raceway_trace::raceway_clock::{self, RacewayClock};
 use raceway_trace::traceparent::Flags;
@@ -30,6 +31,9 @@ struct Call {
     method_original: Option<String>,
     path: String,
     authority: Option<String>,
+    scheme: &'static str,
+    /// The other side, where TLS told who it is.
+    peer: Option<Arc<Peer>>,
     protocol: &'static str,
     status: Option<u16>,
     first_byte: Option<Duration>,
@@ -51,6 +55,8 @@ impl Call {
             method_original,
             path: sidecar.config.redact.path(&path).into_owned(),
             authority: head.authority().map(|authority| String::from_utf8_lossy(authority).into_owned()),
+            scheme: "http",
+            peer: None,
             protocol: head.protocol(),
             status: None,
             first_byte: None,
@@ -98,7 +104,7 @@ impl Call {
             span.set("http.request.method_original", original.as_str());
         }
         span.set("url.path", self.path.as_str());
-        span.set("url.scheme", "http");
+        span.set("url.scheme", self.scheme);
         span.set("network.protocol.version", self.protocol);
         if let Some(status) = self.status {
             span.set("http.response.status_code", i64::from(status));
@@ -116,6 +122,20 @@ impl Call {
             span.set("error.type", error);
             span.status(&Status::Error(Cow::Borrowed("")));
         }
+    }
+}
+
+/// Writes who the other side is, and how that is known. The conventions have no name for a certificate's alternative
+/// names; these stand beside their `tls.client.subject` and `tls.server.subject`.
+fn describe_peer(span: &mut SpanWriter<'_>, peer: &Peer, names_as: &str) {
+    span.set("tls.protocol.name", "tls");
+    span.set("tls.protocol.version", peer.version);
+    if !peer.names.is_empty() {
+        let names = peer.names.iter().map(|name| Value::Str(Cow::Borrowed(name.as_str())));
+        span.set(names_as, Value::Array(names.collect()));
+    }
+    if let Some(name) = &peer.server_name {
+        span.set("tls.client.server_name", name.as_str());
     }
 }
 

@@ -1,10 +1,12 @@
 //! HTTP/1: one caller's connection, the one connection made for it, and the exchanges that pass over the pair.
 
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use raceway_tls::{Alpn, Peer};
 
 use crate::conn::Conn;
 use crate::exchange::Exchange;
@@ -175,8 +177,7 @@ impl Exchange1<'_> {
     }
 
     async fn connect(&mut self) -> Result<(), Failure> {
-        let stream = self.sidecar.dialer.dial(self.target).await?;
-        self.pair.up = Some(Conn::new(stream));
+        self.pair.up = Some(self.sidecar.dialer.connect(self.target, Alpn::Http1).await?);
         Ok(())
     }
 
@@ -339,7 +340,7 @@ impl Exchange for Exchange1<'_> {
             Attempt::Nothing(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Failure::NoAnswer { target: self.target.to_string() }
             }
-            Attempt::Nothing(error) => Failure::Broken { target: self.target.to_string(), error },
+            Attempt::Nothing(error) => Failure::broken(self.target.to_string(), error),
         })?;
         self.response = Pump::new(self.pair.response.framing());
         Ok(())
@@ -394,6 +395,14 @@ impl Exchange for Exchange1<'_> {
 
     fn payloads(&self) -> (u64, u64) {
         (self.request.payload(), self.response.payload())
+    }
+
+    fn caller(&self) -> Option<&Arc<Peer>> {
+        self.pair.down.peer()
+    }
+
+    fn callee(&self) -> Option<&Arc<Peer>> {
+        self.pair.up.as_ref().and_then(Conn::peer)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Framing, flow control and header compression are the h2 library's; here is only what joins its two sides.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use h2::client::SendRequest;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderValue, Request, Response, StatusCode, header, request, response};
+use raceway_tls::{Alpn, Peer, Trouble};
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinSet;
 
@@ -38,6 +39,9 @@ pub(crate) struct Pair2 {
     /// The connection made for the caller, once it is there.
     up: Mutex<Up>,
     up_closed: Notify,
+    /// Who the caller is, and who answers, where TLS told.
+    caller: Option<Arc<Peer>>,
+    callee: OnceLock<Arc<Peer>>,
 }
 
 #[derive(Default)]
@@ -66,9 +70,11 @@ where
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(head_bytes);
+    let caller = down.peer().cloned();
     let mut connection = builder.handshake::<_, Bytes>(down).await?;
     let up = Mutex::new(Up { stream: up, ..Up::default() });
-    let pair = Arc::new(Pair2 { target, dialer, head_bytes, up, up_closed: Notify::new() });
+    let pair =
+        Arc::new(Pair2 { target, dialer, head_bytes, up, up_closed: Notify::new(), caller, callee: OnceLock::new() });
     // Dropped with this function: whatever is still running then is ended, and its spans are recorded as abandoned.
     let mut streams = JoinSet::new();
     let mut closing = false;
@@ -101,8 +107,11 @@ impl Pair2 {
         }
         let stream = match up.stream.take() {
             Some(stream) => stream,
-            None => Conn::new(self.dialer.dial(&self.target).await?),
+            None => self.dialer.connect(&self.target, Alpn::Http2).await?,
         };
+        if let Some(peer) = stream.peer() {
+            self.callee.get_or_init(|| Arc::clone(peer));
+        }
         let (sender, connection) = h2::client::Builder::new()
             .initial_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -124,7 +133,11 @@ impl Pair2 {
     }
 
     fn failure(&self, error: h2::Error) -> Failure {
-        Failure::Stream { target: self.target.to_string(), error }
+        let target = self.target.to_string();
+        match error.get_io().and_then(Trouble::in_error) {
+            Some(trouble) => Failure::Tls { target, trouble },
+            None => Failure::Stream { target, error },
+        }
     }
 }
 
@@ -305,6 +318,14 @@ impl Exchange for Exchange2 {
     fn payloads(&self) -> (u64, u64) {
         let passed = |pump: &Option<Pump2>, before| pump.as_ref().map_or(before, |pump| pump.payload);
         (passed(&self.request, self.payloads.0), passed(&self.response, self.payloads.1))
+    }
+
+    fn caller(&self) -> Option<&Arc<Peer>> {
+        self.pair.caller.as_ref()
+    }
+
+    fn callee(&self) -> Option<&Arc<Peer>> {
+        self.pair.callee.get()
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::admin::Admin;
+use crate::certificates::Certificates;
 use crate::config::{Args, Command, Config, Unusable, example, one_line};
 use crate::drain::Drain;
 use crate::metrics::Metrics;
@@ -126,9 +127,16 @@ async fn serve_until_stopped(mut config: Config, background: &Background) -> Res
     };
     let addresses = listeners.addresses(admin.as_ref().map(Admin::address))?;
     let own = addresses.inbound.iter().chain(&addresses.routes).chain(&addresses.outbound).copied().collect();
-    let dialer = Dialer::new(config.connect_timeout, own);
+    let certificates = Certificates::load(&config).map_err(|error| Stopped::Usage(vec![error.to_string()]))?;
+    let mut dialer = Dialer::new(config.connect_timeout, own);
+    if let Some(client) = certificates.client() {
+        dialer = dialer.with_tls(client, metrics.outbound_handshakes());
+    }
+    let termination = certificates.termination(&config, &metrics);
+    let mut watching = JoinSet::new();
+    watching.spawn_on(certificates.watch(&metrics), &background.handle);
     let (grace, ready_file) = (config.grace, config.ready_file.clone());
-    let sidecar = Arc::new(Sidecar::new(config, metrics, exporter.clone(), edges, dialer, drain.clone()));
+    let sidecar = Arc::new(Sidecar::new(config, metrics, exporter.clone(), edges, dialer, drain.clone(), termination));
     let mut accepting = listeners.serve(&sidecar);
     tracing::info!(service = &*sidecar.config.identity.service, analyzer = %sidecar.config.analyzer, "serving");
     for warning in &sidecar.config.warnings {
@@ -195,7 +203,7 @@ impl Signals {
 
 /// Everything that takes connections, bound.
 struct Listeners {
-    inbound: Vec<(TcpListener, Target)>,
+    inbound: Vec<(TcpListener, Target, bool)>,
     outbound: Option<TcpListener>,
     routes: Vec<(TcpListener, Target)>,
 }
@@ -209,7 +217,7 @@ impl Listeners {
         };
         let bound = Self {
             inbound: (config.inbound.iter())
-                .filter_map(|inbound| Some((bind("--inbound", inbound.listen)?, Target::from(inbound))))
+                .filter_map(|inbound| Some((bind("--inbound", inbound.listen)?, Target::from(inbound), inbound.http2)))
                 .collect(),
             outbound: config.outbound.and_then(|address| bind("--outbound", address)),
             routes: (config.routes.iter())
@@ -220,13 +228,13 @@ impl Listeners {
     }
 
     fn addresses(&self, admin: Option<SocketAddr>) -> std::io::Result<Addresses> {
-        let of = |listeners: &[(TcpListener, Target)]| -> std::io::Result<Vec<SocketAddr>> {
-            listeners.iter().map(|(listener, _)| listener.local_addr()).collect()
+        let of = |listeners: &mut dyn Iterator<Item = &TcpListener>| -> std::io::Result<Vec<SocketAddr>> {
+            listeners.map(TcpListener::local_addr).collect()
         };
         Ok(Addresses {
-            inbound: of(&self.inbound)?,
+            inbound: of(&mut self.inbound.iter().map(|(listener, ..)| listener))?,
             outbound: self.outbound.as_ref().map(TcpListener::local_addr).transpose()?,
-            routes: of(&self.routes)?,
+            routes: of(&mut self.routes.iter().map(|(listener, _)| listener))?,
             admin,
         })
     }
@@ -234,8 +242,8 @@ impl Listeners {
     /// Accepts on all of them until the set is shut down.
     fn serve(self, sidecar: &Arc<Sidecar>) -> JoinSet<()> {
         let mut accepting = JoinSet::new();
-        for (listener, target) in self.inbound {
-            accepting.spawn(serve::inbound(Arc::clone(sidecar), listener, target));
+        for (listener, target, http2) in self.inbound {
+            accepting.spawn(serve::inbound(Arc::clone(sidecar), listener, target, http2));
         }
         for (listener, target) in self.routes {
             accepting.spawn(serve::route(Arc::clone(sidecar), listener, target));

@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use raceway_tls::Alpn;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::config::{HostPort, Inbound, Route};
 use crate::conn::Conn;
 use crate::detect::{self, Protocol};
 use crate::failure::Failure;
+use crate::hello::Hello;
 use crate::http1::{Framing, TargetForm};
 use crate::listen;
 use crate::metrics::Calls;
@@ -17,8 +19,9 @@ use crate::pump::Pump;
 use crate::record::TcpSpan;
 use crate::relay1::{Next, Pair};
 use crate::sidecar::Sidecar;
+use crate::terminate::Opened;
 use crate::upstream::Target;
-use crate::{inbound, outbound, relay2, tunnel};
+use crate::{hello, inbound, outbound, relay2, tunnel};
 
 /// Connections to other authorities that one client of the forward proxy keeps open through us. Clients pool per
 /// authority themselves, so a second one on the same connection is rare.
@@ -50,15 +53,21 @@ impl From<&Inbound> for Target {
 
 impl From<&Route> for Target {
     fn from(route: &Route) -> Self {
-        Target::new(&route.target, route.name.clone())
+        Self { tls: route.tls, ..Target::new(&route.target, route.name.clone()) }
     }
 }
 
 /// Serves `--inbound`: what comes goes to the application.
-pub(crate) async fn inbound(sidecar: Arc<Sidecar>, listener: TcpListener, target: Target) {
+pub(crate) async fn inbound(sidecar: Arc<Sidecar>, listener: TcpListener, target: Target, http2: bool) {
     let metrics = sidecar.metrics.inbound_listener();
     listen::accept(listener, sidecar.config.connections_max, sidecar.drain.clone(), metrics, move |stream, caller| {
-        serve(Arc::clone(&sidecar), stream, target.clone(), Way::Inbound, caller)
+        let (sidecar, target) = (Arc::clone(&sidecar), target.clone());
+        async move {
+            match &sidecar.termination {
+                None => serve(sidecar, stream, target, Way::Inbound, caller).await,
+                Some(_) => terminate(sidecar, stream, target, http2, caller).await,
+            }
+        }
     })
     .await;
 }
@@ -83,9 +92,31 @@ pub(crate) async fn forward_proxy(sidecar: Arc<Sidecar>, listener: TcpListener) 
 
 async fn serve(sidecar: Arc<Sidecar>, stream: TcpStream, target: Target, way: Way, caller: SocketAddr) {
     // Dialled at once, as whoever speaks first decides what this is. If nothing answers there, a request will ask
-    // again and be told.
-    let up = sidecar.dialer.dial(&target).await.ok().map(Conn::new);
+    // again and be told. Behind TLS nobody speaks first, and what to ask for there depends on what the caller speaks.
+    let up = if target.tls { None } else { sidecar.dialer.dial(&target).await.ok().map(Conn::new) };
     converse(sidecar, Conn::new(stream), up, target, way, caller).await;
+}
+
+/// Serves a caller who comes by TLS, or may. The application hears of nobody whose handshake fails.
+async fn terminate(sidecar: Arc<Sidecar>, stream: TcpStream, target: Target, http2: bool, caller: SocketAddr) {
+    let Some(termination) = &sidecar.termination else { return };
+    let dial = async || sidecar.dialer.dial(&target).await.ok().map(Conn::new);
+    let mut up = if termination.plain_text() { dial().await } else { None };
+    match termination.open(&sidecar, stream, http2, up.as_mut()).await {
+        Opened::Ready(down) => {
+            if up.is_none() {
+                up = dial().await;
+            }
+            converse(Arc::clone(&sidecar), down, up, target, Way::Inbound, caller).await;
+        }
+        Opened::Refused(stream) => {
+            let mut pair = Pair::new(Conn::new(stream), None);
+            if !matches!(pair.next(&sidecar.limits, sidecar.patience()).await, Next::Over) {
+                refuse(&sidecar, pair, Way::Inbound, &Failure::TlsRequired).await;
+            }
+        }
+        Opened::Gone => {}
+    }
 }
 
 async fn converse(
@@ -148,10 +179,18 @@ async fn http2(sidecar: &Arc<Sidecar>, down: Conn, up: Option<Conn>, target: Tar
 
 /// Whatever is not HTTP passes as it is.
 async fn bytes(sidecar: &Arc<Sidecar>, mut down: Conn, up: Option<Conn>, target: &Target, way: Way) {
+    let up = match up {
+        None if target.tls => sidecar.dialer.connect(target, Alpn::Any).await.ok(),
+        up => up,
+    };
     let Some(mut up) = up else { return down.reset() };
     let _open = sidecar.drain.guard();
+    let hello = hello::wait(&mut down, &mut up).await;
     let (mut there, mut back) = (Pump::new(Framing::UntilClose), Pump::new(Framing::UntilClose));
-    let span = (way == Way::Outbound).then(|| TcpSpan::open(sidecar, target));
+    let mut span = (way == Way::Outbound).then(|| TcpSpan::open(sidecar, target));
+    if let (Some(span), Hello::Whole(server_name)) = (&mut span, hello) {
+        span.tls(server_name);
+    }
     let ended = tunnel::run(&mut down, &mut up, &mut there, &mut back).await;
     if let Some(span) = span {
         span.close(ended.as_ref().err(), (there.payload(), back.payload()));

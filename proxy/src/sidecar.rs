@@ -18,6 +18,7 @@ use crate::link::{self, Link};
 use crate::metrics::Metrics;
 use crate::requests::Requests;
 use crate::template::Templates;
+use crate::terminate::Termination;
 use crate::upstream::Dialer;
 
 /// Ids that callers minted for our SERVER spans and that have been taken: a second request under the same id gets
@@ -33,6 +34,8 @@ pub(crate) struct Sidecar {
     pub(crate) edges: EdgeCounters,
     pub(crate) dialer: Arc<Dialer>,
     pub(crate) drain: Drain,
+    /// How callers come in by TLS, where they do.
+    pub(crate) termination: Option<Termination>,
     pub(crate) requests: Requests,
     pub(crate) templates: Mutex<Templates>,
     adopted: Mutex<Adopted>,
@@ -53,6 +56,7 @@ impl Sidecar {
         edges: EdgeCounters,
         dialer: Dialer,
         drain: Drain,
+        termination: Option<Termination>,
     ) -> Self {
         let templates = Templates::new(config.route_patterns.clone());
         metrics.watch_templates(templates.learned());
@@ -65,6 +69,7 @@ impl Sidecar {
             edges,
             dialer: Arc::new(dialer),
             drain,
+            termination,
             requests: Requests::new(),
             adopted: Mutex::default(),
             strands: AtomicU64::new(1),

@@ -348,6 +348,16 @@ impl Sidecar {
         *self.addresses.inbound.first().expect("one --inbound was given")
     }
 
+    /// Where callers come in: by the stack's own `--inbound` first, then by those that flags added.
+    pub fn all_inbound(&self) -> &[SocketAddr] {
+        &self.addresses.inbound
+    }
+
+    /// Local ports that lead to others: the neighbours' first, then those that flags added.
+    pub fn routes(&self) -> &[SocketAddr] {
+        &self.addresses.routes
+    }
+
     /// The forward proxy.
     pub fn outbound(&self) -> SocketAddr {
         self.addresses.outbound.expect("--outbound was given")

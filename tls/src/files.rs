@@ -68,6 +68,18 @@ pub enum LoadError {
     },
 }
 
+impl LoadError {
+    /// The file to look at first, where it is about one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Read { path, .. } | Self::Pem { path, .. } | Self::Certificate { path, .. } => Some(path),
+            Self::Verifier { path, .. } | Self::NoCertificate(path) | Self::NoKey(path) => Some(path),
+            Self::Pair { key, .. } => Some(key),
+            Self::NoRoots(_) => None,
+        }
+    }
+}
+
 /// The certificates in a file, at least one.
 pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, LoadError> {
     let bytes = read(path)?;

@@ -41,11 +41,12 @@ pub struct Args {
     #[arg(long, env = "RACEWAY_INSTANCE", value_name = "NAME", help_heading = "Who it is")]
     pub instance: Option<String>,
 
-    /// Where callers come in, and the application behind: 0.0.0.0:8080=127.0.0.1:9090 (repeatable)
+    /// Where callers come in, and the application behind: 0.0.0.0:8080=127.0.0.1:9090 (repeatable). h2:// before the
+    /// application says that it speaks HTTP/2 without TLS (gRPC), so that callers with TLS are offered it
     #[arg(
         long,
         env = "RACEWAY_INBOUND",
-        value_name = "LISTEN=TARGET",
+        value_name = "LISTEN=[h2://]TARGET",
         value_delimiter = ',',
         help_heading = "What it carries"
     )]
@@ -56,11 +57,11 @@ pub struct Args {
     pub outbound: Option<String>,
 
     /// Local port that leads to another service: 127.0.0.1:9001=payment:8080 (repeatable). NAME is what spans call it
-    /// where it has no sidecar of its own
+    /// where it has no sidecar of its own; with https:// the sidecar speaks TLS there, and the application none
     #[arg(
         long,
         env = "RACEWAY_ROUTE",
-        value_name = "LISTEN=[NAME@][http://]HOST:PORT",
+        value_name = "LISTEN=[NAME@][http[s]://]HOST:PORT",
         value_delimiter = ',',
         help_heading = "What it carries"
     )]
@@ -85,6 +86,10 @@ pub struct Args {
         help_heading = "What it carries"
     )]
     pub outbound_allow: Vec<String>,
+
+    /// Certificates, and whose are trusted.
+    #[command(flatten)]
+    pub tls: super::TlsArgs,
 
     /// Where spans go, by OTLP over gRPC [or OTEL_EXPORTER_OTLP_ENDPOINT with _PROTOCOL, _HEADERS and _TIMEOUT]
     /// [default: http://127.0.0.1:4317]

@@ -53,6 +53,22 @@ pub enum ConfigError {
     /// Something in the configuration file.
     #[error("{0}")]
     File(FileError),
+    /// Certificates that cannot be used.
+    #[error("{setting}: {error}")]
+    Tls {
+        /// The setting that names the file.
+        setting: &'static str,
+        /// What is wrong.
+        error: String,
+    },
+    /// A setting that goes with a certificate, and none is given.
+    #[error("{setting} goes with a certificate, and there is none: give {wants} FILE too")]
+    NoCertificate {
+        /// What was given.
+        setting: &'static str,
+        /// What is missing.
+        wants: &'static str,
+    },
     /// A value that is not what the setting takes.
     #[error("{setting} {}: {problem}", shown(value))]
     Value {
@@ -73,6 +89,7 @@ impl ConfigError {
             Self::AllowedToNothing => (vec!["--outbound-allow"], None),
             Self::Twice { first, second, .. } => (vec![second, first], None),
             Self::Loop { setting, .. } | Self::Analyzer { setting, .. } => (vec![setting], None),
+            Self::Tls { setting, .. } | Self::NoCertificate { setting, .. } => (vec![setting], None),
             Self::Value { setting, value, .. } => (vec![setting], Some(value)),
         }
     }
@@ -88,10 +105,12 @@ pub enum Problem {
     InboundForm,
     #[error("write LISTEN=[NAME@]HOST:PORT, as in 127.0.0.1:9001=payment:8080")]
     RouteForm,
-    #[error("this version does not start TLS: route to the http:// port, or let the application speak TLS itself")]
-    RouteTls,
-    #[error("only http:// can stand before HOST:PORT")]
+    #[error("only http:// and https:// can stand before HOST:PORT")]
     RouteScheme,
+    #[error("only http:// and h2:// (HTTP/2 without TLS) can stand before the application's HOST:PORT")]
+    InboundScheme,
+    #[error("must be required or optional")]
+    InboundTls,
     #[error("a port is missing: write HOST:PORT")]
     NoPort,
     #[error("the port must be a number from 1 to 65535")]

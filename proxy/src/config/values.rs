@@ -65,24 +65,32 @@ impl Serialize for HostPort {
     }
 }
 
-/// `--inbound LISTEN=TARGET`: where callers come in, and the application behind it.
+/// `--inbound LISTEN=[http://|h2://]TARGET`: where callers come in, and the application behind it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Inbound {
     /// Where this process listens; port 0 lets the system choose.
     pub listen: SocketAddr,
     /// Where the application listens.
     pub target: HostPort,
+    /// The application speaks HTTP/2 with prior knowledge: callers by TLS may, too.
+    pub http2: bool,
 }
 
 impl Inbound {
-    /// `LISTEN=TARGET`.
+    /// `LISTEN=[http://|h2://]TARGET`.
     pub fn parse(text: &str) -> Result<Self, Problem> {
         let (listen, target) = text.split_once('=').ok_or(Problem::InboundForm)?;
-        Ok(Self { listen: listen_address(listen)?, target: HostPort::parse(target)? })
+        let (http2, target) = match target.split_once("://") {
+            Some(("h2", target)) => (true, target),
+            Some(("http", target)) => (false, target),
+            Some(_) => return Err(Problem::InboundScheme),
+            None => (false, target),
+        };
+        Ok(Self { listen: listen_address(listen)?, target: HostPort::parse(target.trim_end_matches('/'))?, http2 })
     }
 }
 
-/// `--route LISTEN=[NAME@][http://]HOST:PORT`: a local port that leads to one other service.
+/// `--route LISTEN=[NAME@][http[s]://]HOST:PORT`: a local port that leads to one other service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Route {
     /// Where this process listens; port 0 lets the system choose.
@@ -91,23 +99,25 @@ pub struct Route {
     pub name: Option<Arc<str>>,
     /// Where the other service is.
     pub target: HostPort,
+    /// It is reached by TLS.
+    pub tls: bool,
 }
 
 impl Route {
-    /// `LISTEN=[NAME@][http://]HOST:PORT`.
+    /// `LISTEN=[NAME@][http[s]://]HOST:PORT`.
     pub fn parse(text: &str) -> Result<Self, Problem> {
         let (listen, rest) = text.split_once('=').ok_or(Problem::RouteForm)?;
         let (name, target) = match rest.split_once('@') {
             Some((name, target)) => (Some(service_name(name)?.into()), target),
             None => (None, rest),
         };
-        let target = match target.split_once("://") {
-            Some(("http", target)) => target,
-            Some(("https", _)) => return Err(Problem::RouteTls),
+        let (tls, target) = match target.split_once("://") {
+            Some(("http", target)) => (false, target),
+            Some(("https", target)) => (true, target),
             Some(_) => return Err(Problem::RouteScheme),
-            None => target,
+            None => (false, target),
         };
-        Ok(Self { listen: listen_address(listen)?, name, target: HostPort::parse(target.trim_end_matches('/'))? })
+        Ok(Self { listen: listen_address(listen)?, name, target: HostPort::parse(target.trim_end_matches('/'))?, tls })
     }
 }
 
@@ -349,11 +359,13 @@ mod tests {
         let route = |text| Route::parse(text).map(|it| (it.name.map(|name| name.to_string()), it.target.to_string()));
         assert_eq!(route("127.0.0.1:0=payment:80"), Ok((None, "payment:80".into())));
         assert_eq!(route("127.0.0.1:0=pay@http://[::1]:80/"), Ok((Some("pay".into()), "[::1]:80".into())));
+        let tls = |text| Route::parse(text).map(|it| (it.tls, it.target.to_string()));
+        assert_eq!(tls("127.0.0.1:0=https://payment:443"), Ok((true, "payment:443".into())));
+        assert_eq!(tls("127.0.0.1:0=pay@http://payment:80"), Ok((false, "payment:80".into())));
         for (text, problem) in [
             ("127.0.0.1:0", Problem::RouteForm),
             ("payment:80=payment:80", Problem::Listen),
             ("127.0.0.1:0=@payment:80", Problem::Name),
-            ("127.0.0.1:0=https://payment:443", Problem::RouteTls),
             ("127.0.0.1:0=tcp://payment:443", Problem::RouteScheme),
             ("127.0.0.1:0=payment", Problem::NoPort),
         ] {

@@ -22,7 +22,7 @@ pub(super) struct Shape {
 
 impl Shape {
     /// A counter; the common prefix is put in front.
-    fn counter(name: &str, help: &'static str, labels: &'static [&'static str]) -> Self {
+    pub(super) fn counter(name: &str, help: &'static str, labels: &'static [&'static str]) -> Self {
         Self { name: format!("{PREFIX}{name}"), help, kind: MetricType::COUNTER, labels }
     }
 

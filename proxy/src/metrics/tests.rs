@@ -18,6 +18,13 @@ fn everything() -> Metrics {
     metrics.watch_exporter(Exporter::start(Settings::new(endpoint, Resource::new("test"))));
     metrics.watch_templates(Arc::default());
     metrics.watch_drain(Drain::new());
+    let client = raceway_tls::Reloading::load(raceway_tls::ClientFiles {
+        insecure_skip_verify: true,
+        ..raceway_tls::ClientFiles::default()
+    });
+    metrics.watch_certificates(None, Some(Arc::new(client.expect("nothing is read"))));
+    metrics.inbound_handshakes().failed("tls_no_certificate");
+    metrics.outbound_handshakes().done(&raceway_tls::Peer { version: "1.3", ..raceway_tls::Peer::default() });
     metrics.inbound.refused("bad_request");
     metrics.outbound.failed("unreachable");
     metrics.malformed("traceparent", "repeated");
@@ -58,6 +65,9 @@ async fn every_metric_moves() {
         ("ignored_total", 1.0),
         (r#"accept_errors_total{reason="file_limit"}"#, 1.0),
         (r#"build_info{version="0.1.0"}"#, 1.0),
+        (r#"tls_handshakes_total{certificate="false",direction="outbound",version="1.3"}"#, 1.0),
+        (r#"tls_handshake_failures_total{direction="inbound",reason="tls_no_certificate"}"#, 1.0),
+        (r#"tls_reloads_total{files="upstream",result="kept"}"#, 0.0),
         ("route_nodes", 0.0),
         ("requests_open", 0.0),
         (r#"spans_recorded_total{endpoint="http://127.0.0.1:1"}"#, 0.0),

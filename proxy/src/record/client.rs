@@ -75,7 +75,10 @@ impl ClientSpan {
         head: &impl RequestHead,
         target: &Target,
     ) -> Self {
-        let call = Call::open(sidecar, head);
+        let mut call = Call::open(sidecar, head);
+        if target.tls {
+            call.scheme = "https";
+        }
         let minted = context.clock.as_ref().map(|clock| clock.span_id);
         let speaks = context.speaks;
         let (strand, place) = place(sidecar, context, link);
@@ -142,6 +145,11 @@ impl ClientSpan {
         self.answered_by = reply.clock.map(|clock| clock.service);
     }
 
+    /// The call went by TLS, and this is who is there.
+    pub(crate) fn went_by(&mut self, peer: Option<&Arc<Peer>>) {
+        self.call.peer = peer.cloned();
+    }
+
     /// Nothing answered.
     pub(crate) fn failed(&mut self, failure: &Failure) {
         self.call.failed(failure, &self.sidecar.metrics.outbound);
@@ -171,6 +179,9 @@ impl ClientSpan {
             span.name(&[&self.call.method]);
             self.call.describe(span, place.base(took), 400, payloads);
             describe_target(span, &self.target);
+            if let Some(peer) = &self.call.peer {
+                describe_peer(span, peer, "tls.server.subject_alternative_names");
+            }
             span.set("raceway.strand", strand.as_str());
             span.set("raceway.clock.send", self.sent.as_str());
             if let Some(replied) = &self.replied {
@@ -194,6 +205,8 @@ pub(crate) struct TcpSpan {
     target: Target,
     strand: Arc<Handling>,
     place: Place,
+    /// What a TLS client asked for; the inner `None` where it named nothing, the outer one where it is not TLS.
+    hello: Option<Option<String>>,
     started_ns: u64,
     started: Instant,
     closed: bool,
@@ -211,10 +224,16 @@ impl TcpSpan {
             target: target.clone(),
             strand,
             place,
+            hello: None,
             started_ns: unix_ns(),
             started: Instant::now(),
             closed: false,
         }
+    }
+
+    /// The application begins TLS on the connection, and asks for this name.
+    pub(crate) fn tls(&mut self, server_name: Option<String>) {
+        self.hello = Some(server_name);
     }
 
     /// The connection is closed.
@@ -233,6 +252,12 @@ impl TcpSpan {
             place.base(self.started.elapsed()).describe(span, self.started_ns);
             span.set("network.transport", "tcp");
             describe_target(span, &self.target);
+            if let Some(server_name) = &self.hello {
+                span.set("tls.protocol.name", "tls");
+                if let Some(name) = server_name {
+                    span.set("tls.client.server_name", name.as_str());
+                }
+            }
             span.set("raceway.bytes.sent", sent);
             span.set("raceway.bytes.received", received);
             if let Some(error) = error {

@@ -73,6 +73,14 @@ impl ServerSpan {
         }
     }
 
+    /// The caller came by TLS, and this is what is known of it.
+    pub(crate) fn came_by(&mut self, peer: Option<&Arc<Peer>>) {
+        if let Some(peer) = peer {
+            self.call.scheme = "https";
+            self.call.peer = Some(Arc::clone(peer));
+        }
+    }
+
     /// Writes the context that the application sees.
     pub(crate) fn stamp(&self, head: &mut impl RequestHead) {
         let handling = &*self.handling;
@@ -175,6 +183,9 @@ impl ServerSpan {
         self.call.describe(span, base, 500, payloads);
         span.set("http.route", route.as_str());
         span.set("client.address", &*self.caller_address);
+        if let Some(peer) = &self.call.peer {
+            describe_peer(span, peer, "tls.client.subject_alternative_names");
+        }
         if let Some(authority) = &self.call.authority {
             let (host, port) = split_authority(authority);
             span.set("server.address", host);

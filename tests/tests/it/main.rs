@@ -14,4 +14,5 @@ mod malformed;
 mod opentelemetry;
 mod raceway_sdk;
 mod ready_file;
+mod tls;
 mod usage;

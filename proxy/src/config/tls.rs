@@ -1,0 +1,138 @@
+//! Settings of TLS.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use raceway_tls::{ClientFiles, LoadError, Reloading, ServerFiles};
+use serde::Serialize;
+
+use super::error::{ConfigError, Problem};
+use super::{Check, given};
+
+/// The command line's part about TLS.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "TLS")]
+pub struct TlsArgs {
+    /// Certificate that callers of --inbound see, with its chain (PEM): TLS ends here. Read again when it changes
+    #[arg(long, env = "RACEWAY_INBOUND_TLS_CERT", value_name = "FILE")]
+    pub inbound_tls_cert: Option<String>,
+
+    /// Its private key [default: in the same file]
+    #[arg(long, env = "RACEWAY_INBOUND_TLS_KEY", value_name = "FILE")]
+    pub inbound_tls_key: Option<String>,
+
+    /// CA bundle that callers' certificates must be signed by (mutual TLS)
+    #[arg(long, env = "RACEWAY_INBOUND_TLS_CLIENT_CA", value_name = "FILE")]
+    pub inbound_tls_client_ca: Option<String>,
+
+    /// Whether callers without TLS are served too, told apart by their first byte [default: required]
+    #[arg(long, env = "RACEWAY_INBOUND_TLS", value_name = "required|optional")]
+    pub inbound_tls: Option<String>,
+
+    /// CA bundle that certificates of https:// routes must be signed by [default: whom the system trusts]
+    #[arg(long, env = "RACEWAY_UPSTREAM_CA", value_name = "FILE")]
+    pub upstream_ca: Option<String>,
+
+    /// Certificate to show to https:// routes that want one
+    #[arg(long, env = "RACEWAY_UPSTREAM_TLS_CERT", value_name = "FILE")]
+    pub upstream_tls_cert: Option<String>,
+
+    /// Its private key [default: in the same file]
+    #[arg(long, env = "RACEWAY_UPSTREAM_TLS_KEY", value_name = "FILE")]
+    pub upstream_tls_key: Option<String>,
+
+    /// Take any certificate of an https:// route for the right one: encrypted, but to whom is not known. Logs a warning
+    /// at every start
+    #[arg(
+        long,
+        env = "RACEWAY_INSECURE_SKIP_VERIFY",
+        value_name = "true|false",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        hide_default_value = true
+    )]
+    pub insecure_skip_verify: String,
+}
+
+/// How callers come in by TLS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InboundTls {
+    /// What they see, and what they must show.
+    #[serde(flatten)]
+    pub files: ServerFiles,
+    /// Whether callers without TLS are served too.
+    pub plain_text: bool,
+}
+
+impl Check {
+    /// Files are read here once, so that a mistake in them is told with all others; they are read again, and then
+    /// watched, when the sidecar starts.
+    pub(super) fn inbound_tls(&mut self, args: &TlsArgs) -> Option<InboundTls> {
+        let path = |text: &Option<String>| given(text.clone()).map(PathBuf::from);
+        let mode = given(args.inbound_tls.clone());
+        let (key, client_ca) = (path(&args.inbound_tls_key), path(&args.inbound_tls_client_ca));
+        let plain_text = match mode.as_deref() {
+            Some("optional") => true,
+            None | Some("required") => false,
+            Some(other) => {
+                self.problem("--inbound-tls", other, Problem::InboundTls);
+                return None;
+            }
+        };
+        let Some(certificate) = path(&args.inbound_tls_cert) else {
+            let alone = [("--inbound-tls", mode.is_some()), ("--inbound-tls-key", key.is_some())];
+            let alone = alone.into_iter().chain([("--inbound-tls-client-ca", client_ca.is_some())]);
+            let alone = alone.filter(|(_, given)| *given);
+            self.errors
+                .extend(alone.map(|(setting, _)| ConfigError::NoCertificate { setting, wants: "--inbound-tls-cert" }));
+            return None;
+        };
+        let files = ServerFiles { certificate, key, client_ca };
+        if let Err(error) = Reloading::load(files.clone()) {
+            let named = [("--inbound-tls-key", &files.key), ("--inbound-tls-client-ca", &files.client_ca)];
+            self.unusable(&error, "--inbound-tls-cert", &named);
+        }
+        Some(InboundTls { files, plain_text })
+    }
+
+    /// The error under the setting that names its file.
+    fn unusable(&mut self, error: &LoadError, or: &'static str, named: &[(&'static str, &Option<PathBuf>)]) {
+        let about = |path: &Option<PathBuf>| path.is_some() && path.as_deref() == error.path();
+        let setting = named.iter().find(|(_, path)| about(path)).map_or(or, |(setting, _)| setting);
+        self.errors.push(ConfigError::Tls { setting, error: error.to_string() });
+    }
+
+    pub(super) fn upstream_tls(&mut self, args: &TlsArgs, used: bool) -> ClientFiles {
+        let path = |text: &Option<String>| given(text.clone()).map(PathBuf::from);
+        let files = ClientFiles {
+            ca: path(&args.upstream_ca),
+            certificate: path(&args.upstream_tls_cert),
+            key: path(&args.upstream_tls_key),
+            insecure_skip_verify: self
+                .value("--insecure-skip-verify", &args.insecure_skip_verify, super::values::switch)
+                .unwrap_or(false),
+        };
+        if files.key.is_some() && files.certificate.is_none() {
+            self.errors
+                .push(ConfigError::NoCertificate { setting: "--upstream-tls-key", wants: "--upstream-tls-cert" });
+        } else if (used || files != ClientFiles::default())
+            && let Err(error) = Reloading::load(files.clone())
+        {
+            let named = [("--upstream-tls-key", &files.key), ("--upstream-tls-cert", &files.certificate)];
+            self.unusable(&error, "--upstream-ca", &named);
+        }
+        if files.insecure_skip_verify {
+            self.warnings.push(
+                "--insecure-skip-verify: certificates of https:// routes are not checked, anybody can answer in their \
+                 name"
+                    .to_owned(),
+            );
+        }
+        if !used && files != ClientFiles::default() {
+            self.warnings.push("--upstream-* settings are for https:// routes, of which there is none".to_owned());
+        }
+        files
+    }
+}
