@@ -1,9 +1,19 @@
-//! The admin listener: `/metrics`, `/live`, `/ready`, and on loopback `/config`.
+//! Admin: a network face for probes and scrapers, and a control face for operators on this host.
 //!
-//! It has a thread and a runtime of its own, so that a scrape does not show in the times of requests and a busy request
-//! thread does not fail a probe. A network-facing one shows nothing that helps an attacker; `/config` is served only by
-//! a listener on loopback, and only to who calls it by a name of this host: a page in a browser can make requests to
-//! 127.0.0.1 under its own name (DNS rebinding).
+//! | face | where | what |
+//! |---|---|---|
+//! | network | `--admin` | `/metrics`, `/live`, `/ready`, `/probe/tcp/PORT` for the ports of `--probe-port` |
+//! | control | `--control` | the same, and `/config`, `/edges`, `POST /log-level`, `POST /quit` |
+//!
+//! Both have one thread and one runtime of their own, so that a scrape does not show in the times of requests and a
+//! busy request thread does not fail a probe. The network face shows nothing that helps an attacker. The control face
+//! is a Unix socket that only its owner can open, or loopback with a token; there it also looks at `Host`, because a
+//! page in a browser can make requests to 127.0.0.1 under its own name (DNS rebinding). [`client`] is its other end.
+
+pub(crate) mod client;
+mod control;
+mod edges;
+mod socket;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -15,25 +25,29 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use raceway_analyzer_client::EdgeCounters;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::runtime::Builder;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use crate::config::Config;
+use crate::config::{Config, Control};
 use crate::drain::Drain;
 use crate::listen;
 use crate::metrics::Metrics;
+use control::Controls;
 
-/// Connections at once; one more ends the oldest. A few probes and scrapers come, each for milliseconds, so the oldest
-/// of 64 is one that hangs.
+/// Connections at once, each face; one more ends the oldest. A few probes and scrapers come, each for milliseconds, so
+/// the oldest of 64 is one that hangs.
 const CONNECTIONS_MAX: usize = 64;
 /// How long a connection may take, from accept to close; each carries one request. Probes and scrapers give up sooner.
 const CONNECTION_TIME: Duration = Duration::from_secs(10);
@@ -41,11 +55,27 @@ const CONNECTION_TIME: Duration = Duration::from_secs(10);
 const HEAD_BYTES: usize = 8 * 1024;
 /// How long to wait when no descriptor is free.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long a probed port may take to answer: what Kubernetes gives a probe unless told otherwise.
+const PROBE_TIME: Duration = Duration::from_secs(1);
 
-/// A running admin listener. Ends when dropped.
+/// What the faces show and what they can do.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Whether the sidecar is stopping.
+    pub drain: Drain,
+    /// Who is called, how often.
+    pub edges: EdgeCounters,
+    /// Told when somebody asks for an end.
+    pub quit: Arc<Notify>,
+}
+
+/// The running faces. End when dropped.
 #[derive(Debug)]
 pub struct Admin {
-    address: SocketAddr,
+    address: Option<SocketAddr>,
+    control: Option<SocketAddr>,
     state: Arc<State>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -56,46 +86,59 @@ struct State {
     metrics: Arc<Metrics>,
     drain: Drain,
     ready: AtomicBool,
-    /// `None` on a network-facing listener.
-    config: Option<Bytes>,
+    probe_ports: Vec<u16>,
+}
+
+/// Bound sockets, not served yet.
+struct Bound {
+    network: Option<std::net::TcpListener>,
+    control: Option<(control::Socket, Controls)>,
 }
 
 impl Admin {
     /// Listens and starts the thread. Not ready yet: say [`Admin::ready`] once everything else listens too.
     ///
-    /// An error says what to do about the address.
-    pub fn start(address: SocketAddr, config: &Config, metrics: Arc<Metrics>, drain: Drain) -> io::Result<Self> {
-        let listener = std::net::TcpListener::bind(address).map_err(|error| listen::explained(address, &error))?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
-        let config = match address.ip().is_loopback() {
-            true => Some(serde_json::to_vec_pretty(config)?.into()),
-            false => None,
+    /// An error names the flag and says what to do.
+    pub fn start(config: &Config, parts: Parts) -> Result<Self, String> {
+        let tcp = |flag: &str, address: SocketAddr| -> Result<_, String> {
+            let bound = std::net::TcpListener::bind(address).map_err(|error| listen::explained(address, &error));
+            let bound = bound.and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
+            bound.map_err(|error| format!("{flag}: {error}"))
         };
-        let state = Arc::new(State { metrics, drain, ready: AtomicBool::new(false), config });
-        let (stop, stopped) = oneshot::channel();
-        // The runtime is made and dropped on its own thread: whoever starts this may be in another one.
-        let (started, start) = std::sync::mpsc::sync_channel(1);
-        let thread = std::thread::Builder::new().name("admin".to_owned()).spawn({
-            let state = Arc::clone(&state);
-            move || match Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime.block_on(async {
-                    let listener = TcpListener::from_std(listener);
-                    let _ = started.send(listener.as_ref().map(drop).map_err(|error| io::Error::from(error.kind())));
-                    if let Ok(listener) = listener {
-                        serve(listener, state, stopped).await;
-                    }
-                }),
-                Err(error) => drop(started.send(Err(error))),
+        let network = config.admin.map(|address| tcp("--admin", address)).transpose()?;
+        let controls = |token| Controls::new(config, parts.edges.clone(), Arc::clone(&parts.quit), token);
+        let control = match &config.control {
+            None => None,
+            Some(Control::Socket(path)) => {
+                let bound = socket::bind(path).map_err(|error| format!("--control {}: {error}", path.display()))?;
+                Some((control::Socket::Unix(bound), controls(None)?))
             }
-        })?;
-        start.recv().map_err(io::Error::other)??;
-        Ok(Self { address, state, stop: Some(stop), thread: Some(thread) })
+            Some(Control::Loopback { address, token_file }) => {
+                let token = control::token(token_file)?;
+                Some((control::Socket::Tcp(tcp("--control", *address)?), controls(Some(token))?))
+            }
+        };
+        let address = network.as_ref().and_then(|listener| listener.local_addr().ok());
+        let control_address = control.as_ref().and_then(|(socket, _)| socket.address());
+        let state = Arc::new(State {
+            metrics: parts.metrics,
+            drain: parts.drain,
+            ready: AtomicBool::new(false),
+            probe_ports: config.probe_ports.clone(),
+        });
+        let (stop, thread) = spawn(Bound { network, control }, Arc::clone(&state))
+            .map_err(|error| format!("the admin thread cannot be started: {error}"))?;
+        Ok(Self { address, control: control_address, state, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// The address really bound.
-    pub fn address(&self) -> SocketAddr {
+    /// The network face's address, as really bound.
+    pub fn address(&self) -> Option<SocketAddr> {
         self.address
+    }
+
+    /// The control face's address, where it is on loopback.
+    pub fn control(&self) -> Option<SocketAddr> {
+        self.control
     }
 
     /// From now on, and until draining begins, `/ready` says so.
@@ -113,26 +156,115 @@ impl Drop for Admin {
     }
 }
 
-async fn serve(listener: TcpListener, state: Arc<State>, mut stopped: oneshot::Receiver<()>) {
+fn spawn(bound: Bound, state: Arc<State>) -> io::Result<(oneshot::Sender<()>, JoinHandle<()>)> {
+    let (stop, stopped) = oneshot::channel();
+    // The runtime is made and dropped on its own thread: whoever starts this may be in another one.
+    let (started, start) = std::sync::mpsc::sync_channel(1);
+    let run = move || {
+        let runtime = match Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(started.send(Err(error))),
+        };
+        runtime.block_on(async {
+            let opened = bound.open();
+            let _ = started.send(opened.as_ref().map(drop).map_err(|error| io::Error::from(error.kind())));
+            if let Ok(opened) = opened {
+                tokio::select! {
+                    _ = stopped => {}
+                    () = opened.serve(state) => {}
+                }
+            }
+        });
+    };
+    let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(run)?;
+    start.recv().map_err(io::Error::other)??;
+    Ok((stop, thread))
+}
+
+/// Sockets as the runtime knows them.
+struct Opened {
+    network: Option<TcpListener>,
+    control: Option<(Listener, Arc<Controls>, Option<socket::Remove>)>,
+}
+
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Bound {
+    fn open(self) -> io::Result<Opened> {
+        let control = match self.control {
+            None => None,
+            Some((control::Socket::Tcp(listener), controls)) => {
+                Some((Listener::Tcp(TcpListener::from_std(listener)?), Arc::new(controls), None))
+            }
+            Some((control::Socket::Unix(bound), controls)) => {
+                let listener = UnixListener::from_std(bound.listener)?;
+                Some((Listener::Unix(listener), Arc::new(controls), Some(bound.remove)))
+            }
+        };
+        Ok(Opened { network: self.network.map(TcpListener::from_std).transpose()?, control })
+    }
+}
+
+impl Opened {
+    /// Never ends by itself; what it started ends when it is dropped.
+    async fn serve(self, state: Arc<State>) {
+        let network = async {
+            match self.network {
+                Some(listener) => {
+                    let accept = async || Ok(Accepted::Tcp(listener.accept().await?.0));
+                    serve(accept, &state, None).await;
+                }
+                None => std::future::pending().await,
+            }
+        };
+        let control = async {
+            let Some((listener, controls, _remove)) = self.control else { return std::future::pending().await };
+            let accept = async || match &listener {
+                Listener::Tcp(listener) => Ok(Accepted::Tcp(listener.accept().await?.0)),
+                Listener::Unix(listener) => Ok(Accepted::Unix(listener.accept().await?.0)),
+            };
+            tokio::join!(serve(accept, &state, Some(Arc::clone(&controls))), controls.watch());
+        };
+        tokio::join!(network, control);
+    }
+}
+
+enum Accepted {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+async fn serve(accept: impl AsyncFn() -> io::Result<Accepted>, state: &Arc<State>, controls: Option<Arc<Controls>>) {
     // Ends its tasks when it is dropped.
     let mut serving = JoinSet::new();
     let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         let accepted = tokio::select! {
-            _ = &mut stopped => return,
             Some(_) = serving.join_next() => continue,
-            accepted = listener.accept() => accepted,
+            accepted = accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok(stream) => {
                 oldest_first.retain(|connection| !connection.is_finished());
                 if oldest_first.len() >= CONNECTIONS_MAX
                     && let Some(oldest) = oldest_first.pop_front()
                 {
                     oldest.abort();
                 }
-                oldest_first
-                    .push_back(serving.spawn(timeout(CONNECTION_TIME, one_request(stream, Arc::clone(&state)))));
+                let (state, controls) = (Arc::clone(state), controls.clone());
+                let answered = async move {
+                    match stream {
+                        Accepted::Tcp(stream) => {
+                            let here = stream.local_addr().ok().map(|address| address.ip().to_canonical());
+                            one_request(stream, here, state, controls).await;
+                        }
+                        Accepted::Unix(stream) => one_request(stream, None, state, controls).await,
+                    }
+                };
+                oldest_first.push_back(serving.spawn(async move { drop(timeout(CONNECTION_TIME, answered).await) }));
             }
             Err(error) => {
                 tracing::debug!(%error, "cannot accept a connection to the admin listener");
@@ -142,10 +274,20 @@ async fn serve(listener: TcpListener, state: Arc<State>, mut stopped: oneshot::R
     }
 }
 
-async fn one_request(stream: TcpStream, state: Arc<State>) {
-    let answered = service_fn(|request: Request<hyper::body::Incoming>| {
-        let response = state.answer(request.method(), request.uri().path(), request.headers());
-        async { Ok::<_, Infallible>(response) }
+async fn one_request(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    here: Option<IpAddr>,
+    state: Arc<State>,
+    controls: Option<Arc<Controls>>,
+) {
+    let answered = service_fn(|request: Request<Incoming>| {
+        let (state, controls) = (Arc::clone(&state), controls.clone());
+        async move {
+            Ok::<_, Infallible>(match controls {
+                Some(controls) => controls.answer(request, &state, here).await,
+                None => state.answer(&request, here).await,
+            })
+        }
     });
     let mut http = http1::Builder::new();
     http.keep_alive(false).max_buf_size(HEAD_BYTES);
@@ -154,49 +296,63 @@ async fn one_request(stream: TcpStream, state: Arc<State>) {
     }
 }
 
+type Answer = Response<Full<Bytes>>;
+
 impl State {
-    fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Full<Bytes>> {
-        let known = matches!(path, "/metrics" | "/live" | "/ready") || (path == "/config" && self.config.is_some());
-        if known && method != Method::GET && method != Method::HEAD {
-            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return response;
+    /// What the network face says; `here` is the address that the client reached.
+    async fn answer(&self, request: &Request<Incoming>, here: Option<IpAddr>) -> Answer {
+        let path = request.uri().path();
+        let probed = path.strip_prefix("/probe/tcp/").and_then(|port| port.parse().ok());
+        let probed = probed.filter(|port| self.probe_ports.contains(port));
+        if !matches!(path, "/metrics" | "/live" | "/ready") && probed.is_none() {
+            return text(
+                StatusCode::NOT_FOUND,
+                "here are /metrics, /live, /ready and /probe/tcp/PORT (--probe-port)\n",
+            );
         }
-        match (path, &self.config) {
-            ("/metrics", _) => with_type(self.metrics.text(), Metrics::CONTENT_TYPE),
-            ("/live", _) => text(StatusCode::OK, "live\n"),
-            ("/ready", _) => match (self.ready.load(Ordering::Acquire), self.drain.is_draining()) {
+        if let Some(refused) = only_read(request.method()) {
+            return refused;
+        }
+        if let Some(port) = probed {
+            return probe(here.unwrap_or(IpAddr::from([127, 0, 0, 1])), port).await;
+        }
+        match path {
+            "/metrics" => with_type(self.metrics.text(), Metrics::CONTENT_TYPE),
+            "/live" => text(StatusCode::OK, "live\n"),
+            _ => match (self.ready.load(Ordering::Acquire), self.drain.is_draining()) {
                 (_, true) => text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
                 (false, _) => text(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
                 (true, false) => text(StatusCode::OK, "ready\n"),
             },
-            ("/config", Some(config)) => match names_this_host(headers) {
-                true => with_type(config.clone(), "application/json"),
-                false => text(StatusCode::FORBIDDEN, "only by the name localhost or a loopback address\n"),
-            },
-            _ => text(StatusCode::NOT_FOUND, "here are /metrics, /live, /ready and, on loopback, /config\n"),
         }
     }
 }
 
-/// Whether `Host` is a name that only this host has.
-fn names_this_host(headers: &HeaderMap) -> bool {
-    let mut hosts = headers.get_all(HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
-    let Some(authority) = host.to_str().ok().and_then(|host| host.parse::<http::uri::Authority>().ok()) else {
-        return false;
-    };
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+/// Whether the application accepts connections: at the address that the probe came to, as a probe without us would ask.
+async fn probe(host: IpAddr, port: u16) -> Answer {
+    match timeout(PROBE_TIME, TcpStream::connect((host, port))).await {
+        Ok(Ok(_)) => text(StatusCode::OK, "open\n"),
+        Ok(Err(_)) => text(StatusCode::SERVICE_UNAVAILABLE, "closed: nothing listens on that port of this address\n"),
+        Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "no answer within a second\n"),
+    }
 }
 
-fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
+fn only_read(method: &Method) -> Option<Answer> {
+    if method == Method::GET || method == Method::HEAD {
+        return None;
+    }
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    Some(response)
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     let mut response = with_type(body, "text/plain; charset=utf-8");
     *response.status_mut() = status;
     response
 }
 
-fn with_type(body: impl Into<Bytes>, content_type: &'static str) -> Response<Full<Bytes>> {
+fn with_type(body: impl Into<Bytes>, content_type: &'static str) -> Answer {
     let mut response = Response::new(Full::new(body.into()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -206,116 +362,4 @@ fn with_type(body: impl Into<Bytes>, content_type: &'static str) -> Response<Ful
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::{Read, Write};
-    use std::net::TcpStream;
-
-    use clap::Parser;
-
-    use super::*;
-    use crate::config::Args;
-
-    fn start(address: &str) -> (Admin, Drain) {
-        let args = ["raceway-proxy", "--service", "orders", "--outbound", "127.0.0.1:0"];
-        let config = Config::check(Args::try_parse_from(args).expect("usable"), &|_| None).expect("valid");
-        let drain = Drain::new();
-        let address = address.parse().expect("an address");
-        (Admin::start(address, &config, Arc::new(Metrics::new()), drain.clone()).expect("a free port"), drain)
-    }
-
-    fn send(admin: &Admin, request: &str) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", admin.address().port())).expect("it listens");
-        stream.write_all(request.as_bytes()).expect("open");
-        let mut answer = String::new();
-        // An early close of what was too large may come as a reset.
-        let _ = stream.read_to_string(&mut answer);
-        answer
-    }
-
-    fn get(admin: &Admin, path: &str) -> String {
-        send(admin, &format!("GET {path} HTTP/1.1\r\nhost: localhost:1\r\n\r\n"))
-    }
-
-    #[test]
-    fn probes_tell_the_state() {
-        let (admin, drain) = start("127.0.0.1:0");
-        assert!(get(&admin, "/live").starts_with("HTTP/1.1 200 OK\r\n"));
-        assert!(get(&admin, "/ready").contains("HTTP/1.1 503") && get(&admin, "/ready").ends_with("starting\n"));
-        admin.ready();
-        assert!(get(&admin, "/ready").contains("HTTP/1.1 200") && get(&admin, "/ready").ends_with("ready\n"));
-        drain.begin();
-        assert!(get(&admin, "/ready").contains("HTTP/1.1 503") && get(&admin, "/ready").ends_with("stopping\n"));
-        assert!(get(&admin, "/live").contains("HTTP/1.1 200"));
-    }
-
-    #[test]
-    fn metrics_are_served() {
-        let (admin, _) = start("127.0.0.1:0");
-        let answer = get(&admin, "/metrics");
-        assert!(answer.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{answer}");
-        assert!(answer.contains("\nraceway_proxy_build_info{version="), "{answer}");
-    }
-
-    #[test]
-    fn the_configuration_is_for_this_host_only() {
-        let (admin, _) = start("127.0.0.1:0");
-        let answer = get(&admin, "/config");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("head and body");
-        assert!(head.contains("application/json"), "{head}");
-        let shown: serde_json::Value = serde_json::from_str(body).expect("JSON");
-        assert_eq!(shown.pointer("/identity/service").and_then(|it| it.as_str()), Some("orders"));
-        for host in ["127.0.0.1", "[::1]:80", "LOCALHOST"] {
-            let answer = send(&admin, &format!("GET /config HTTP/1.1\r\nhost: {host}\r\n\r\n"));
-            assert!(answer.starts_with("HTTP/1.1 200"), "{host}: {answer}");
-        }
-        for host in [
-            "host: evil.example",
-            "host: localhost.evil.example",
-            "host: 10.0.0.1",
-            "host: a\r\nhost: localhost",
-            "x: y",
-        ] {
-            let answer = send(&admin, &format!("GET /config HTTP/1.1\r\n{host}\r\n\r\n"));
-            assert!(!answer.starts_with("HTTP/1.1 200") && !answer.contains("orders"), "{host}: {answer}");
-        }
-        let (admin, _) = start("0.0.0.0:0");
-        assert!(get(&admin, "/config").starts_with("HTTP/1.1 404"));
-        assert!(get(&admin, "/live").starts_with("HTTP/1.1 200"));
-    }
-
-    #[test]
-    fn nothing_else_is_served() {
-        let (admin, _) = start("127.0.0.1:0");
-        for path in ["/", "/metrics/", "/../metrics", "/ready2", "//config"] {
-            assert!(get(&admin, path).starts_with("HTTP/1.1 404"), "{path}");
-        }
-        let answer = send(&admin, "POST /metrics HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n");
-        assert!(answer.starts_with("HTTP/1.1 405") && answer.contains("allow: GET, HEAD\r\n"), "{answer}");
-        let large = format!("GET /live HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "y".repeat(64 << 10));
-        assert!(!send(&admin, &large).starts_with("HTTP/1.1 200"));
-    }
-
-    #[test]
-    fn connections_that_hang_do_not_keep_a_probe_out() {
-        let (admin, _) = start("127.0.0.1:0");
-        let hanging: Vec<_> =
-            (0..3 * CONNECTIONS_MAX).map(|_| TcpStream::connect(admin.address()).expect("it listens")).collect();
-        assert!(get(&admin, "/live").starts_with("HTTP/1.1 200"));
-        drop(hanging);
-    }
-
-    #[test]
-    fn a_taken_port_is_an_error_that_says_what_to_do_and_dropping_frees_it() {
-        let (admin, _) = start("127.0.0.1:0");
-        let address = admin.address();
-        let args = ["raceway-proxy", "--service", "a", "--outbound", "127.0.0.1:0"];
-        let config = Config::check(Args::try_parse_from(args).expect("usable"), &|_| None).expect("valid");
-        let start = || Admin::start(address, &config, Arc::new(Metrics::new()), Drain::new());
-        assert!(start().expect_err("taken").to_string().contains("choose another port"));
-        // Also from within a runtime, which is where the sidecar starts it.
-        let runtime = Builder::new_current_thread().build().expect("a runtime");
-        runtime.block_on(async { start().expect_err("taken") });
-        drop(admin);
-        start().expect("free again");
-    }
-}
+mod tests;

@@ -5,6 +5,7 @@
 //! ([`read`]), which wins over the default.
 
 mod args;
+mod control;
 mod error;
 mod example;
 mod file;
@@ -25,6 +26,7 @@ use serde::{Serialize, Serializer};
 use tracing::level_filters::LevelFilter;
 
 pub use args::{Args, Command};
+pub use control::Control;
 pub use error::{ConfigError, Problem, one_line};
 pub use example::example;
 pub use file::FileError;
@@ -76,6 +78,10 @@ pub struct Config {
     pub expose_trace_id: bool,
     /// The admin listener; `None` for none.
     pub admin: Option<SocketAddr>,
+    /// Ports of the application that the admin listener may be asked about.
+    pub probe_ports: Vec<u16>,
+    /// The operator's way in; `None` for none.
+    pub control: Option<Control>,
     /// File to write all bound addresses to.
     pub ready_file: Option<PathBuf>,
     /// How long open connections may go on after the first SIGTERM.
@@ -164,6 +170,11 @@ impl Config {
             None | Some("off") => None,
             Some(address) => check.value("--admin", address, values::listen_address),
         };
+        let probe_ports = check.list("--probe-port", args.probe_port, values::port);
+        let control = given(args.control).filter(|control| control != "off");
+        let token_file = given(args.control_token_file);
+        let control = control
+            .and_then(|text| check.value("--control", &text, |text| Control::parse(text, token_file.as_deref())));
         if inbound.is_empty()
             && outbound.is_none()
             && routes.is_empty()
@@ -226,6 +237,8 @@ impl Config {
                 redact,
                 expose_trace_id: expose_trace_id?,
                 admin,
+                probe_ports,
+                control,
                 ready_file: given(args.ready_file).map(PathBuf::from),
                 grace: grace?,
                 connect_timeout: connect_timeout?,

@@ -21,6 +21,9 @@ pub struct Addresses {
     pub routes: Vec<SocketAddr>,
     /// The admin listener, where there is one.
     pub admin: Option<SocketAddr>,
+    /// The control face, where it is on loopback.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control: Option<SocketAddr>,
 }
 
 impl Addresses {
@@ -61,6 +64,7 @@ mod tests {
             outbound: None,
             routes: vec![address("[::1]:6000")],
             admin: Some(address("127.0.0.1:7000")),
+            control: None,
         };
         addresses.write(&path).expect("the folder can be written");
         assert_eq!(

@@ -13,11 +13,11 @@ use raceway_analyzer_client::{EdgeCounters, Exporter, Settings};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, Parts, client};
 use crate::certificates::Certificates;
 use crate::config::{Args, Command, Config, Unusable, example, one_line};
 use crate::drain::Drain;
@@ -41,7 +41,13 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match Args::try_parse_from(&args).map(|args| args.command) {
         Ok(None) => {}
         Ok(Some(Command::Intercept(args))) => return intercept::main(args),
-        Ok(Some(Command::Config { .. })) => return print(&example()),
+        Ok(Some(Command::Config { example: true, .. })) => return print(&example()),
+        Ok(Some(Command::Config { reach, .. })) => return asked(client::ask(&reach, "GET", "/config", "")),
+        Ok(Some(Command::Edges(reach))) => return asked(client::ask(&reach, "GET", "/edges", "")),
+        Ok(Some(Command::LogLevel { level, reach })) => {
+            return asked(client::ask(&reach, "POST", "/log-level", &level));
+        }
+        Ok(Some(Command::Quit(reach))) => return asked(client::ask(&reach, "POST", "/quit", "")),
         Err(error) => return told(&error),
     }
     let config = match Config::read(args) {
@@ -68,6 +74,18 @@ fn told(error: &clap::Error) -> ExitCode {
     // Nothing can be said where even standard output is closed.
     let _ = error.print();
     ExitCode::SUCCESS
+}
+
+/// What a running sidecar answered.
+fn asked(answer: Result<String, client::Failed>) -> ExitCode {
+    match answer {
+        Ok(text) => print(&text),
+        Err(client::Failed::Usage(problem)) => usage(vec![problem]),
+        Err(client::Failed::Asking(problem)) => {
+            usage(vec![problem]);
+            ExitCode::FAILURE
+        }
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "it was asked for")]
@@ -101,11 +119,15 @@ fn run(config: Config) -> Result<(), Stopped> {
     // Requests have a thread of their own: neither a scrape nor the exporter's work shows in their times.
     let requests = Builder::new_current_thread().enable_all().build()?;
     let background = Background::start()?;
-    requests.block_on(serve_until_stopped(config, &background))
+    let ended = requests.block_on(serve_until_stopped(config, &background));
+    // Looking up a name cannot be interrupted; the process does not wait for it.
+    requests.shutdown_background();
+    ended
 }
 
 async fn serve_until_stopped(mut config: Config, background: &Background) -> Result<(), Stopped> {
-    let mut signals = Signals::register()?;
+    let quit = Arc::new(Notify::new());
+    let mut signals = Signals::register(Arc::clone(&quit))?;
     let listeners = Listeners::bind(&config).await.map_err(Stopped::Usage)?;
     // After the listeners, so that a mistake in an address is the one line told.
     config.connections_max = listen::connections_for(listen::raise_open_files(), config.connections_max);
@@ -118,14 +140,14 @@ async fn serve_until_stopped(mut config: Config, background: &Background) -> Res
     let drain = Drain::new();
     metrics.watch_exporter(exporter.clone());
     metrics.watch_drain(drain.clone());
-    let admin = match config.admin {
-        Some(address) => Some(
-            Admin::start(address, &config, Arc::clone(&metrics), drain.clone())
-                .map_err(|error| Stopped::Usage(vec![format!("--admin: {error}")]))?,
-        ),
-        None => None,
+    let admin = match (config.admin, &config.control) {
+        (None, None) => None,
+        _ => {
+            let parts = Parts { metrics: Arc::clone(&metrics), drain: drain.clone(), edges: edges.clone(), quit };
+            Some(Admin::start(&config, parts).map_err(|problem| Stopped::Usage(vec![problem]))?)
+        }
     };
-    let addresses = listeners.addresses(admin.as_ref().map(Admin::address))?;
+    let addresses = listeners.addresses(admin.as_ref())?;
     let own = addresses.inbound.iter().chain(&addresses.routes).chain(&addresses.outbound).copied().collect();
     let certificates = Certificates::load(&config).map_err(|error| Stopped::Usage(vec![error.to_string()]))?;
     let mut dialer = Dialer::new(config.connect_timeout, own);
@@ -186,17 +208,20 @@ async fn serve_until_stopped(mut config: Config, background: &Background) -> Res
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// `POST /quit`.
+    quit: Arc<Notify>,
 }
 
 impl Signals {
-    fn register() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    fn register(quit: Arc<Notify>) -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())?, quit })
     }
 
     async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            () = self.quit.notified() => "quit",
         }
     }
 }
@@ -227,7 +252,7 @@ impl Listeners {
         if problems.is_empty() { Ok(bound) } else { Err(problems) }
     }
 
-    fn addresses(&self, admin: Option<SocketAddr>) -> std::io::Result<Addresses> {
+    fn addresses(&self, admin: Option<&Admin>) -> std::io::Result<Addresses> {
         let of = |listeners: &mut dyn Iterator<Item = &TcpListener>| -> std::io::Result<Vec<SocketAddr>> {
             listeners.map(TcpListener::local_addr).collect()
         };
@@ -235,7 +260,8 @@ impl Listeners {
             inbound: of(&mut self.inbound.iter().map(|(listener, ..)| listener))?,
             outbound: self.outbound.as_ref().map(TcpListener::local_addr).transpose()?,
             routes: of(&mut self.routes.iter().map(|(listener, _)| listener))?,
-            admin,
+            admin: admin.and_then(Admin::address),
+            control: admin.and_then(Admin::control),
         })
     }
 
@@ -270,6 +296,8 @@ impl Background {
         let thread = std::thread::Builder::new().name("export".into()).spawn(move || {
             // Ends when told to, and when whoever could tell is gone.
             let _ = runtime.block_on(stopped);
+            // A name server that does not answer holds a thread of its pool for as long as it likes.
+            runtime.shutdown_background();
         })?;
         Ok(Self { handle, stop: Some(stop), thread: Some(thread) })
     }
@@ -283,5 +311,25 @@ impl Drop for Background {
         {
             tracing::error!("the export thread failed");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_server_that_does_not_answer_holds_nobody_up() {
+        let background = Background::start().expect("a thread");
+        let (release, released) = std::sync::mpsc::sync_channel::<()>(1);
+        let (began, begins) = std::sync::mpsc::sync_channel(1);
+        // As a look-up does: a thread of the pool that nobody can interrupt.
+        let _looking_up = background.handle.spawn_blocking(move || {
+            began.send(()).expect("the test waits");
+            released.recv()
+        });
+        begins.recv().expect("it runs");
+        drop(background);
+        release.send(()).expect("it is still looking");
     }
 }

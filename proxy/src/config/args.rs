@@ -4,6 +4,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::admin::client::Reach;
 use crate::intercept::InterceptArgs;
 
 /// The Raceway sidecar: stands in front of one service, stamps and records every call in and out.
@@ -181,7 +182,7 @@ pub struct Args {
     )]
     pub expose_trace_id: String,
 
-    /// Listener for /metrics, /live, /ready and (on loopback) /config; `off` for none
+    /// Listener for /metrics, /live, /ready and /probe/tcp/PORT; `off` for none
     // 15020: where operators of service meshes look for it. Loopback: metrics name services.
     #[arg(
         long,
@@ -191,6 +192,21 @@ pub struct Args {
         help_heading = "How it runs"
     )]
     pub admin: String,
+
+    /// Port of the application that /probe/tcp/PORT of the admin listener tells about (repeatable)
+    #[arg(long, env = "RACEWAY_PROBE_PORT", value_name = "PORT", value_delimiter = ',', help_heading = "How it runs")]
+    pub probe_port: Vec<String>,
+
+    /// Where this host's operator reaches the sidecar (/config, /edges, log-level, quit): the path of a Unix socket
+    /// that only this user can open, such as /run/raceway/control.sock, or a loopback address with a token
+    /// [default: off]
+    // off: two sidecars on one host must not take each other's socket.
+    #[arg(long, env = "RACEWAY_CONTROL", value_name = "PATH|ADDR", help_heading = "How it runs")]
+    pub control: Option<String>,
+
+    /// File with the token (16 or more characters) that a --control address asks for
+    #[arg(long, env = "RACEWAY_CONTROL_TOKEN_FILE", value_name = "FILE", help_heading = "How it runs")]
+    pub control_token_file: Option<String>,
 
     /// Write all bound addresses to this file, as JSON, once everything listens
     #[arg(long, env = "RACEWAY_READY_FILE", value_name = "FILE", help_heading = "How it runs")]
@@ -274,12 +290,27 @@ pub struct Args {
 pub enum Command {
     /// Redirect this host's (or pod's) TCP connections to a sidecar: install, remove or show the rules
     Intercept(InterceptArgs),
-    /// Print a configuration file for --config
+    /// Show the settings that a running sidecar has, or with --example a file for --config
     Config {
-        /// With every key, what it is for and its default
-        #[arg(long, required = true)]
+        /// A configuration file with every key, what it is for and its default
+        #[arg(long)]
         example: bool,
+        #[command(flatten)]
+        #[allow(missing_docs, reason = "the fields say it")]
+        reach: Reach,
     },
+    /// Show whom the service called in the last minutes, as a running sidecar counts it (JSON)
+    Edges(Reach),
+    /// Change what a running sidecar logs: error, warn, info, debug, trace or off
+    LogLevel {
+        /// The least severe lines shown
+        level: String,
+        #[command(flatten)]
+        #[allow(missing_docs, reason = "the fields say it")]
+        reach: Reach,
+    },
+    /// Stop a running sidecar as SIGTERM does: for jobs, whose pod ends when all its containers have
+    Quit(Reach),
 }
 
 const EXAMPLES: &str = "\

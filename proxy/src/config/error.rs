@@ -139,6 +139,12 @@ pub enum Problem {
     Name,
     #[error("must be explicit: this version does not redirect traffic by itself")]
     Mode,
+    #[error("must be a path with a slash, as in /run/raceway/control.sock, an address on loopback, or off")]
+    Control,
+    #[error("must be on loopback: who reaches it can stop this sidecar")]
+    ControlOutside,
+    #[error("is open to everybody on this host: give --control-token-file FILE too, or name a path for a Unix socket")]
+    ControlToken,
     #[error("must be certain, likely or all")]
     LinkPolicy,
     #[error("must be among tracecontext, baggage, raceway, b3, b3multi, jaeger, none")]

@@ -305,6 +305,11 @@ pub(super) fn bytes(text: &str) -> Result<usize, Problem> {
     number.parse::<usize>().ok().and_then(|number| number.checked_mul(unit)).ok_or(Problem::Bytes)
 }
 
+/// A port of the application.
+pub(super) fn port(text: &str) -> Result<u16, Problem> {
+    text.parse().ok().filter(|&port| port > 0).ok_or(Problem::Port)
+}
+
 /// A whole number that is not 0.
 pub(super) fn count(text: &str) -> Result<usize, Problem> {
     text.parse().ok().filter(|&count| count > 0).ok_or(Problem::Count)

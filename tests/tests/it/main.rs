@@ -12,6 +12,7 @@ mod forward_proxy;
 mod in_a_row;
 mod malformed;
 mod opentelemetry;
+mod operator;
 mod raceway_sdk;
 mod ready_file;
 mod tls;
