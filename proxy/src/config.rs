@@ -98,6 +98,8 @@ pub struct Config {
     pub head_fields_max: usize,
     /// Most connections open at once.
     pub connections_max: usize,
+    /// Most requests and tunnels in flight at once.
+    pub requests_max: usize,
     /// Most memory that waiting spans take, bytes.
     pub queue_bytes: usize,
     /// Least severe log lines shown.
@@ -215,6 +217,7 @@ impl Config {
         let head_bytes_max = check.value("--head-bytes-max", &args.head_bytes_max, head_bytes);
         let head_fields_max = check.value("--head-fields-max", &args.head_fields_max, values::count);
         let connections_max = check.value("--connections-max", &args.connections_max, values::count);
+        let requests_max = check.value("--requests-max", &args.requests_max, values::count);
         let queue_bytes = check.value("--queue-bytes", &args.queue_bytes, values::bytes);
 
         // Every `None` below has put its error into `check`.
@@ -247,6 +250,7 @@ impl Config {
                 head_bytes_max: head_bytes_max?,
                 head_fields_max: head_fields_max?,
                 connections_max: connections_max?,
+                requests_max: requests_max?,
                 queue_bytes: queue_bytes?,
                 log_level: log_level?,
                 log_format: log_format?,

@@ -168,8 +168,8 @@ impl Conn {
         }
     }
 
-    /// Ends the connection the hard way (RST), as the other side's peer did.
-    pub(crate) fn reset(mut self) {
+    /// Makes the connection end the hard way (RST) once it is dropped, as the other side's peer ended it.
+    pub(crate) fn reset(&mut self) {
         let stream = match &mut self.stream {
             Stream::Plain(stream) => stream,
             Stream::Tls(tls) => {

@@ -4,7 +4,7 @@
 //! waited for alone.
 
 use std::future::Future;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use crate::conn::Conn;
@@ -25,15 +25,20 @@ pub(crate) enum Protocol {
 /// RFC 9113, section 3.4.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// How long a caller may stay silent where nobody is to be reached. It may wait for a greeting that will never come, and
+/// without us would have been refused at once; one that speaks sooner is told by an answer.
+const GREETING_AWAITED: Duration = Duration::from_secs(5);
+
 /// Waits until the first bytes tell. What was read stays in the connections' inputs. A first line that has begun and
 /// is not whole after `patience` is taken for HTTP, which then has its own word for it.
+/// Where `nobody_there` is set, the other side cannot be reached, and a caller that waits for its greeting is let go.
 pub(crate) async fn protocol(
     down: &mut Conn,
     mut up: Option<&mut Conn>,
-    line_bytes_max: usize,
-    patience: Duration,
+    nobody_there: bool,
+    (line_bytes_max, patience): (usize, Duration),
 ) -> Protocol {
-    let mut slow = None;
+    let (mut slow, mut absent) = (None, None);
     std::future::poll_fn(|cx| {
         loop {
             if let Some(protocol) = first_line(&down.input, line_bytes_max) {
@@ -43,8 +48,19 @@ pub(crate) async fn protocol(
                 Poll::Ready(Ok(0)) if down.input.is_empty() => return Poll::Ready(Protocol::Nothing),
                 Poll::Ready(Ok(0)) => return Poll::Ready(Protocol::Other),
                 Poll::Ready(Ok(_)) => continue,
-                Poll::Ready(Err(_)) => return Poll::Ready(Protocol::Nothing),
+                Poll::Ready(Err(_)) => {
+                    if let Some(up) = &mut up {
+                        up.reset();
+                    }
+                    return Poll::Ready(Protocol::Nothing);
+                }
                 Poll::Pending => {}
+            }
+            if nobody_there && down.input.is_empty() {
+                let absent = absent.get_or_insert_with(|| Box::pin(tokio::time::sleep(GREETING_AWAITED)));
+                ready!(absent.as_mut().poll(cx));
+                down.reset();
+                return Poll::Ready(Protocol::Nothing);
             }
             if !down.input.is_empty() {
                 let slow = slow.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
@@ -55,7 +71,11 @@ pub(crate) async fn protocol(
             let Some(up) = &mut up else { return Poll::Pending };
             return match up.poll_fill(cx) {
                 // Where requests go has closed or broken before anybody spoke.
-                Poll::Ready(Ok(0) | Err(_)) if down.input.is_empty() => Poll::Ready(Protocol::Nothing),
+                Poll::Ready(Ok(0)) if down.input.is_empty() => Poll::Ready(Protocol::Nothing),
+                Poll::Ready(Err(_)) if down.input.is_empty() => {
+                    down.reset();
+                    Poll::Ready(Protocol::Nothing)
+                }
                 Poll::Ready(Ok(0) | Err(_)) => Poll::Pending,
                 Poll::Ready(Ok(_)) => Poll::Ready(Protocol::Other),
                 Poll::Pending => Poll::Pending,

@@ -25,6 +25,12 @@ pub(crate) trait Exchange: Send {
     /// (1xx) go back to the caller on the way.
     fn send(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
 
+    /// After [`send`](Exchange::send) has failed: whether to send once more, on a fresh connection. The request then needs
+    /// a fresh stamp, as somebody may have read the first.
+    fn again(&mut self) -> bool {
+        false
+    }
+
     /// The answer's head, to read and to edit before it is delivered.
     fn response(&mut self) -> &mut Self::Response;
 

@@ -46,9 +46,15 @@ pub(crate) enum Failure {
     /// The request is not HTTP, or says two things at once.
     #[error("the request cannot be passed on safely: {0}")]
     BadRequest(&'static str),
-    /// The request's head is larger than we hold.
+    /// The request's head is larger than we hold; the reason says in what.
     #[error("the request's head is too large; see --head-bytes-max and --head-fields-max")]
-    RequestHeadTooLarge,
+    RequestHeadTooLarge(&'static str),
+    /// The request's target is not one that a forward proxy serves.
+    #[error("{0}")]
+    NotForProxy(&'static str),
+    /// As many requests as allowed are in flight already.
+    #[error("this sidecar carries as many requests as --requests-max allows; is the service behind it slow?")]
+    Overloaded,
     /// The request's head did not come in time.
     #[error("the request's head did not arrive within {0:?}")]
     RequestTimeout(Duration),
@@ -73,7 +79,7 @@ impl Failure {
     /// Where `HeadError` came from a request.
     pub(crate) fn of_request(error: HeadError) -> Self {
         match error {
-            HeadError::TooLarge | HeadError::TooManyFields => Self::RequestHeadTooLarge,
+            HeadError::TooLarge | HeadError::TooManyFields => Self::RequestHeadTooLarge(error.reason()),
             HeadError::Bad(flaw) => Self::BadRequest(flaw),
         }
     }
@@ -108,10 +114,11 @@ impl Failure {
             | Self::Tls { .. }
             | Self::AnswerHeadTooLarge { .. } => Some(502),
             Self::ConnectTimeout { .. } => Some(504),
-            Self::BadRequest(_) | Self::TlsRequired => Some(400),
+            Self::BadRequest(_) | Self::NotForProxy(_) | Self::TlsRequired => Some(400),
+            Self::Overloaded => Some(503),
             Self::NotAllowed(_) => Some(403),
             Self::RequestTimeout(_) => Some(408),
-            Self::RequestHeadTooLarge => Some(431),
+            Self::RequestHeadTooLarge(_) => Some(431),
             Self::ClosedWhileIdle { .. } | Self::AnswerCutShort { .. } | Self::CallerGone => None,
         }
     }
@@ -127,10 +134,11 @@ impl Failure {
             Self::ClosedWhileIdle { .. } => "closed_while_idle",
             Self::Broken { .. } => "broken",
             Self::AnswerCutShort { .. } => "answer_cut_short",
-            Self::BadAnswer { .. } => "bad_answer",
+            Self::BadAnswer { flaw, .. } => flaw,
             Self::AnswerHeadTooLarge { .. } => "answer_head_too_large",
-            Self::BadRequest(_) => "bad_request",
-            Self::RequestHeadTooLarge => "request_head_too_large",
+            Self::BadRequest(flaw) | Self::RequestHeadTooLarge(flaw) => flaw,
+            Self::NotForProxy(_) => "not_for_proxy",
+            Self::Overloaded => "overloaded",
             Self::RequestTimeout(_) => "request_timeout",
             Self::NotAllowed(_) => "not_allowed",
             Self::Stream { .. } => "stream",

@@ -17,7 +17,12 @@ pub(crate) async fn carry(sidecar: &Arc<Sidecar>, exchange: &mut impl Exchange, 
     let mut span = ServerSpan::open(sidecar, context, exchange.request(), caller);
     span.came_by(exchange.caller());
     span.stamp(exchange.request());
-    match exchange.send().await {
+    let mut sent = exchange.send().await;
+    if sent.is_err() && exchange.again() {
+        span.stamp_again(exchange.request());
+        sent = exchange.send().await;
+    }
+    match sent {
         Ok(()) => span.answered(exchange.response()),
         Err(failure) => {
             span.failed(&failure);
@@ -30,7 +35,11 @@ pub(crate) async fn carry(sidecar: &Arc<Sidecar>, exchange: &mut impl Exchange, 
 
 /// Noise passes untouched.
 async fn pass(exchange: &mut impl Exchange) {
-    if let Err(failure) = exchange.send().await {
+    let mut sent = exchange.send().await;
+    if sent.is_err() && exchange.again() {
+        sent = exchange.send().await;
+    }
+    if let Err(failure) = sent {
         exchange.refuse(&failure).await;
     }
     if let Err(failure) = exchange.deliver().await {

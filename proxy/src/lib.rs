@@ -29,6 +29,7 @@ mod message;
 mod outbound;
 mod pump;
 mod record;
+mod refusal;
 mod relay1;
 mod relay2;
 mod requests;

@@ -60,6 +60,7 @@ pub struct Calls {
     retries: IntCounter,
     refused: IntCounterVec,
     failures: IntCounterVec,
+    idle: IntCounterVec,
 }
 
 /// The classes of statuses; the first is for exchanges that ended without one.
@@ -87,6 +88,11 @@ impl Calls {
     /// The other side could not be reached, broke off, or answered what cannot be passed on.
     pub fn failed(&self, reason: &'static str) {
         self.failures.with_label_values(&[self.direction, reason]).inc();
+    }
+
+    /// A connection that carried this protocol was closed because nothing moved on it for `--idle-timeout`.
+    pub fn idle(&self, protocol: &'static str) {
+        self.idle.with_label_values(&[self.direction, protocol]).inc();
     }
 
     /// A request is sent a second time, because the first connection was provably not read.
@@ -176,6 +182,11 @@ impl Metrics {
             "Exchanges for which the other side was not reached, broke off or sent what cannot be passed on.",
             &["direction", "reason"],
         );
+        let idle = make.counters(
+            "idle_closed_total",
+            "Connections closed by the sidecar because nothing moved on them for --idle-timeout.",
+            &["direction", "protocol"],
+        );
         let calls = |direction: &'static str| Calls {
             direction,
             requests: CLASSES
@@ -185,6 +196,7 @@ impl Metrics {
             retries: retries.with_label_values(&[direction]),
             refused: refused.clone(),
             failures: failures.clone(),
+            idle: idle.clone(),
         };
         let (inbound, outbound) = (calls("inbound"), calls("outbound"));
 

@@ -14,7 +14,12 @@ pub(crate) async fn carry(sidecar: &Arc<Sidecar>, exchange: &mut impl Exchange, 
     let link = sidecar.link(&context);
     let mut span = ClientSpan::open(sidecar, context, link, exchange.request(), target);
     span.stamp(exchange.request());
-    match exchange.send().await {
+    let mut sent = exchange.send().await;
+    if sent.is_err() && exchange.again() {
+        span.stamp_again(exchange.request());
+        sent = exchange.send().await;
+    }
+    match sent {
         Ok(()) => span.answered(exchange.response()),
         Err(failure) => {
             span.failed(&failure);

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use raceway_tls::{Alpn, Peer};
 
 use crate::conn::Conn;
 use crate::exchange::Exchange;
-use crate::failure::{Failure, reason_phrase};
+use crate::failure::Failure;
 use crate::http1::{Framing, Limits, RequestHead, ResponseHead};
 use crate::metrics::Calls;
 use crate::pump::{Pump, PumpError};
+use crate::refusal::{close_politely, write_refusal};
 use crate::sidecar::Sidecar;
 use crate::tunnel;
 use crate::upstream::Target;
@@ -21,8 +21,8 @@ use crate::upstream::Target;
 /// How far we read ahead of an answer that is still awaited, to notice that the caller hangs up.
 const READ_AHEAD_BYTES: usize = 16 * 1024;
 
-/// How long we wait for a caller to read an answer of ours before the connection is closed.
-const LINGER: Duration = Duration::from_secs(1);
+/// How long a connection that idles keeps the memory of its last heads. Busy ones use it again sooner than that.
+const HEADS_KEPT: Duration = Duration::from_secs(1);
 
 /// A caller's connection and what belongs to it for life.
 pub(crate) struct Pair {
@@ -40,6 +40,8 @@ pub(crate) enum Next {
     Request,
     /// The caller is done, or where requests go has closed the connection: so do we.
     Over,
+    /// Nothing came for too long.
+    Idle,
     /// What came is not a request we can pass on.
     Refused(Failure),
 }
@@ -57,9 +59,14 @@ impl Pair {
             Err(error) => return Next::Refused(Failure::of_request(error)),
         }
         if self.down.input.is_empty() {
-            match tokio::time::timeout(idle, std::future::poll_fn(|cx| self.poll_idle(cx))).await {
-                Ok(Ok(true)) => {}
-                Ok(Ok(false) | Err(_)) | Err(_) => return Next::Over,
+            match self.idle(idle).await {
+                Some(Ok(true)) => {}
+                Some(Ok(false)) => return Next::Over,
+                Some(Err(_)) => {
+                    self.reset();
+                    return Next::Over;
+                }
+                None => return Next::Idle,
             }
             match self.request.read(&mut self.down.input, limits) {
                 Ok(true) => return Next::Request,
@@ -81,6 +88,25 @@ impl Pair {
             }
         };
         tokio::time::timeout(patience, rest).await.unwrap_or(Next::Refused(Failure::RequestTimeout(patience)))
+    }
+
+    /// Waits until something happens between two requests, at most for so long.
+    async fn idle(&mut self, most: Duration) -> Option<io::Result<bool>> {
+        let busy = HEADS_KEPT.min(most);
+        if let Ok(happened) = tokio::time::timeout(busy, std::future::poll_fn(|cx| self.poll_idle(cx))).await {
+            return Some(happened);
+        }
+        self.request.release();
+        self.response.release();
+        tokio::time::timeout(most - busy, std::future::poll_fn(|cx| self.poll_idle(cx))).await.ok()
+    }
+
+    /// One side has broken the connection (RST): both learn of it in the same way.
+    pub(crate) fn reset(&mut self) {
+        self.down.reset();
+        if let Some(up) = &mut self.up {
+            up.reset();
+        }
     }
 
     /// Ready with `true` when the caller sends something, with `false` when either side closes. Whatever the other
@@ -126,6 +152,7 @@ impl Pair {
             response: Pump::new(Framing::None),
             request_stuck: false,
             half_closed: false,
+            again: false,
             tunnel: false,
             refused: false,
             reset: false,
@@ -146,13 +173,15 @@ pub(crate) struct Exchange1<'p> {
     request_stuck: bool,
     /// The caller has ended its side, and so have we towards the application.
     half_closed: bool,
+    /// The attempt that failed may be made once more.
+    again: bool,
     /// The caller's side of this exchange allows another one.
     request_persistent: bool,
     /// The protocol has changed (101): bytes flow both ways until both sides end.
     tunnel: bool,
     /// We answered ourselves.
     refused: bool,
-    /// The application broke the connection (RST), and the caller shall see the same.
+    /// One side broke the connection (RST), and the other shall see the same.
     reset: bool,
     persistent: bool,
 }
@@ -171,7 +200,7 @@ impl Exchange1<'_> {
         self.persistent
     }
 
-    /// Whether the caller's connection has to end with a reset.
+    /// Whether the pair has to end with a reset.
     pub(crate) fn reset(&self) -> bool {
         self.reset
     }
@@ -189,6 +218,15 @@ impl Exchange1<'_> {
         std::future::poll_fn(|cx| self.poll_attempt(cx)).await
     }
 
+    fn tunnel_broken(&mut self, error: io::Error) -> Failure {
+        if error.kind() == io::ErrorKind::TimedOut {
+            self.calls.idle("upgraded");
+        } else {
+            self.reset = true;
+        }
+        Failure::Broken { target: self.target.to_string(), error }
+    }
+
     fn poll_attempt(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Attempt>> {
         // That the request is stuck is no reason not to read the answer, which may well say why.
         self.poll_request(cx).map_err(Attempt::Failed)?;
@@ -197,6 +235,7 @@ impl Exchange1<'_> {
         let Some(up) = up else { return Poll::Ready(Err(Attempt::Nothing(io::ErrorKind::NotConnected.into()))) };
         loop {
             if ready!(down.poll_flush(cx)).is_err() {
+                self.reset = true;
                 return Poll::Ready(Err(Attempt::Failed(Failure::CallerGone)));
             }
             match response.read(&mut up.input, &self.sidecar.limits, request.method()) {
@@ -244,7 +283,12 @@ impl Exchange1<'_> {
                 Poll::Ready(Err(PumpError::Broken(error))) if !down.ended => {
                     return Err(Failure::BadRequest(error.reason()));
                 }
-                Poll::Ready(Err(PumpError::Broken(_) | PumpError::Read(_))) => return Err(Failure::CallerGone),
+                // The end in the middle of the body is passed on below.
+                Poll::Ready(Err(PumpError::Broken(_))) => self.request_stuck = true,
+                Poll::Ready(Err(PumpError::Read(_))) => {
+                    self.reset = true;
+                    return Err(Failure::CallerGone);
+                }
             }
         }
         if down.input.len() >= READ_AHEAD_BYTES || self.half_closed {
@@ -259,7 +303,10 @@ impl Exchange1<'_> {
                 }
                 Ok(())
             }
-            Poll::Ready(Err(_)) => Err(Failure::CallerGone),
+            Poll::Ready(Err(_)) => {
+                self.reset = true;
+                Err(Failure::CallerGone)
+            }
             // More is there than this request: it waits, up to the bound above.
             Poll::Ready(Ok(_)) => {
                 cx.waker().wake_by_ref();
@@ -278,7 +325,10 @@ impl Exchange1<'_> {
         };
         match ready!(self.response.poll(cx, up, down)) {
             Ok(()) => {}
-            Err(PumpError::Write(_)) => return Poll::Ready(Err(Failure::CallerGone)),
+            Err(PumpError::Write(_)) => {
+                self.reset = true;
+                return Poll::Ready(Err(Failure::CallerGone));
+            }
             Err(PumpError::Read(error)) => {
                 self.reset = true;
                 return Poll::Ready(Err(Failure::Broken { target: self.target.to_string(), error }));
@@ -315,25 +365,20 @@ impl Exchange for Exchange1<'_> {
 
     async fn send(&mut self) -> Result<(), Failure> {
         let head = &mut self.pair.request;
-        let upgrade = head.upgrade().is_some();
+        let upgrade = head.upgrade().is_some_and(|protocols| !offers_http2(protocols));
         head.strip_hop_by_hop(upgrade);
         let reused = self.pair.up.is_some();
         if !reused {
             self.connect().await?;
         }
-        let mut outcome = self.attempt().await;
-        if reused && matches!(outcome, Err(Attempt::Nothing(_))) {
+        let outcome = self.attempt().await;
+        if reused && let Err(Attempt::Nothing(error)) = &outcome {
             // The application closed the connection just as we used it again. A request that may be made twice is;
             // any other ends as it would have without us, with a closed connection.
             let head = &self.pair.request;
-            if head.framing() != Framing::None || !is_idempotent(head.method()) {
-                return Err(Failure::ClosedWhileIdle { target: self.target.to_string() });
-            }
-            self.calls.retried();
-            self.request_stuck = false;
-            self.half_closed = false;
-            self.connect().await?;
-            outcome = self.attempt().await;
+            self.again = head.framing() == Framing::None && is_idempotent(head.method());
+            self.reset = !self.again && error.kind() == io::ErrorKind::ConnectionReset;
+            return Err(Failure::ClosedWhileIdle { target: self.target.to_string() });
         }
         outcome.map_err(|attempt| match attempt {
             Attempt::Failed(failure) => failure,
@@ -346,11 +391,25 @@ impl Exchange for Exchange1<'_> {
         Ok(())
     }
 
+    fn again(&mut self) -> bool {
+        if std::mem::take(&mut self.again) {
+            self.calls.retried();
+            self.pair.up = None;
+            self.request_stuck = false;
+            self.half_closed = false;
+            return true;
+        }
+        false
+    }
+
     fn response(&mut self) -> &mut ResponseHead {
         &mut self.pair.response
     }
 
     async fn deliver(&mut self) -> Result<(), Failure> {
+        if self.refused && self.reset {
+            return Ok(());
+        }
         if self.refused {
             close_politely(&mut self.pair.down).await;
             return Ok(());
@@ -374,11 +433,14 @@ impl Exchange for Exchange1<'_> {
             self.request = Pump::new(Framing::UntilClose);
             self.response = Pump::new(Framing::UntilClose);
             let Pair { down, up: Some(up), .. } = &mut *self.pair else { return Ok(()) };
-            return tunnel::run(down, up, &mut self.request, &mut self.response)
-                .await
-                .map_err(|error| Failure::Broken { target: self.target.to_string(), error });
+            let pumps = (&mut self.request, &mut self.response);
+            let ended = tunnel::run((down, up), pumps, self.sidecar.config.idle_timeout).await;
+            return ended.map_err(|error| self.tunnel_broken(error));
         }
-        std::future::poll_fn(|cx| self.poll_deliver(cx)).await?;
+        if let Err(failure) = std::future::poll_fn(|cx| self.poll_deliver(cx)).await {
+            self.persistent = false;
+            return Err(failure);
+        }
         // What the application said beyond its answer must not be taken for the next one.
         self.persistent &= self.pair.up.as_ref().is_some_and(|up| up.input.is_empty());
         Ok(())
@@ -387,6 +449,9 @@ impl Exchange for Exchange1<'_> {
     async fn refuse(&mut self, failure: &Failure) {
         self.refused = true;
         self.persistent = false;
+        if self.reset {
+            self.pair.reset();
+        }
         self.pair.up = None;
         if let Some(status) = failure.status() {
             write_refusal(self.pair.down.outgoing(), status, failure, self.pair.request.method() == "HEAD");
@@ -406,38 +471,14 @@ impl Exchange for Exchange1<'_> {
     }
 }
 
+/// Whether an `Upgrade` offers HTTP/2. The offer is not passed on: behind it we would see bytes and no calls, and
+/// requests could be smuggled past whoever checks them (RFC 9113 has dropped this way into HTTP/2). The caller
+/// goes on in HTTP/1.1, as with every server that does not know it.
+fn offers_http2(protocols: &[u8]) -> bool {
+    protocols.split(|&byte| byte == b',').any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(b"h2c"))
+}
+
 /// RFC 9110, section 9.2.2.
 fn is_idempotent(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
-}
-
-fn write_refusal(out: &mut BytesMut, status: u16, failure: &Failure, head_only: bool) {
-    let text = failure.to_string();
-    let (reason, phrase) = (failure.reason(), reason_phrase(status));
-    let length = text.len() + 1;
-    let head = format!(
-        "HTTP/1.1 {status} {phrase}\r\nx-raceway-error: {reason}\r\ncontent-type: text/plain; charset=utf-8\r\n\
-         content-length: {length}\r\nconnection: close\r\n\r\n"
-    );
-    out.extend_from_slice(head.as_bytes());
-    if !head_only {
-        out.extend_from_slice(text.as_bytes());
-        out.extend_from_slice(b"\n");
-    }
-}
-
-/// Writes what there is, ends our side, and reads on for a moment: closing with unread bytes would send a reset,
-/// which can take the answer away from the caller before it is read.
-async fn close_politely(conn: &mut Conn) {
-    let close = async {
-        conn.flush().await?;
-        std::future::poll_fn(|cx| conn.poll_end(cx)).await?;
-        while conn.fill().await? > 0 {
-            conn.input.clear();
-        }
-        io::Result::Ok(())
-    };
-    if let Ok(Err(error)) = tokio::time::timeout(LINGER, close).await {
-        tracing::debug!(%error, "closing after an answer of our own");
-    }
 }

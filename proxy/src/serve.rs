@@ -1,6 +1,7 @@
 //! Connections: from accept to close.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::conn::Conn;
 use crate::detect::{self, Protocol};
 use crate::failure::Failure;
 use crate::hello::Hello;
-use crate::http1::{Framing, TargetForm};
+use crate::http1::{Framing, RequestHead, TargetForm};
 use crate::listen;
 use crate::metrics::Calls;
 use crate::pump::Pump;
@@ -93,8 +94,14 @@ pub(crate) async fn forward_proxy(sidecar: Arc<Sidecar>, listener: TcpListener) 
 async fn serve(sidecar: Arc<Sidecar>, stream: TcpStream, target: Target, way: Way, caller: SocketAddr) {
     // Dialled at once, as whoever speaks first decides what this is. If nothing answers there, a request will ask
     // again and be told. Behind TLS nobody speaks first, and what to ask for there depends on what the caller speaks.
-    let up = if target.tls { None } else { sidecar.dialer.dial(&target).await.ok().map(Conn::new) };
-    converse(sidecar, Conn::new(stream), up, target, way, caller).await;
+    let mut down = Conn::new(stream);
+    let up = if target.tls { None } else { Some(sidecar.dialer.dial(&target).await) };
+    if let Some(Err(Failure::Unreachable { error, .. })) = &up
+        && error.kind() == io::ErrorKind::ConnectionReset
+    {
+        return down.reset();
+    }
+    converse(sidecar, down, up.and_then(Result::ok).map(Conn::new), target, way, caller).await;
 }
 
 /// Serves a caller who comes by TLS, or may. The application hears of nobody whose handshake fails.
@@ -111,7 +118,7 @@ async fn terminate(sidecar: Arc<Sidecar>, stream: TcpStream, target: Target, htt
         }
         Opened::Refused(stream) => {
             let mut pair = Pair::new(Conn::new(stream), None);
-            if !matches!(pair.next(&sidecar.limits, sidecar.patience()).await, Next::Over) {
+            if !matches!(pair.next(&sidecar.limits, sidecar.patience()).await, Next::Over | Next::Idle) {
                 refuse(&sidecar, pair, Way::Inbound, &Failure::TlsRequired).await;
             }
         }
@@ -128,7 +135,9 @@ async fn converse(
     caller: SocketAddr,
 ) {
     let caller = caller.ip().to_string().into();
-    match detect::protocol(&mut down, up.as_mut(), sidecar.limits.head_bytes, sidecar.config.header_timeout).await {
+    let nobody_there = up.is_none() && !target.tls;
+    let limits = (sidecar.limits.head_bytes, sidecar.config.header_timeout);
+    match detect::protocol(&mut down, up.as_mut(), nobody_there, limits).await {
         Protocol::Http1 => http1(&sidecar, Pair::new(down, up), &target, way, caller).await,
         Protocol::Http2 => http2(&sidecar, down, up, target, way, caller).await,
         Protocol::Other => bytes(&sidecar, down, up, &target, way).await,
@@ -141,7 +150,11 @@ async fn http1(sidecar: &Arc<Sidecar>, mut pair: Pair, target: &Target, way: Way
         match pair.next(&sidecar.limits, sidecar.patience()).await {
             Next::Request => {}
             Next::Over => return,
+            Next::Idle => return way.calls(sidecar).idle("http1"),
             Next::Refused(failure) => return refuse(sidecar, pair, way, &failure).await,
+        }
+        if let Err(failure) = admit(sidecar, &pair.request) {
+            return refuse(sidecar, pair, way, &failure).await;
         }
         let _open = sidecar.drain.guard();
         let mut exchange = pair.exchange(sidecar, way.calls(sidecar), target);
@@ -152,11 +165,23 @@ async fn http1(sidecar: &Arc<Sidecar>, mut pair: Pair, target: &Target, way: Way
         let (persistent, reset) = (exchange.persistent(), exchange.reset());
         if !persistent {
             if reset {
-                pair.down.reset();
+                pair.reset();
             }
             return;
         }
     }
+}
+
+/// Whether a request that is well-formed may pass.
+fn admit(sidecar: &Sidecar, request: &RequestHead) -> Result<(), Failure> {
+    if sidecar.full() {
+        return Err(Failure::Overloaded);
+    }
+    // Some servers go by the target, others by Host (RFC 9112, section 3.2.2).
+    if matches!(request.target_form(), TargetForm::Absolute { .. }) && !request.host_agrees() {
+        return Err(Failure::BadRequest("host_contradicts_target"));
+    }
+    Ok(())
 }
 
 async fn http2(sidecar: &Arc<Sidecar>, down: Conn, up: Option<Conn>, target: Target, way: Way, caller: Arc<str>) {
@@ -191,13 +216,18 @@ async fn bytes(sidecar: &Arc<Sidecar>, mut down: Conn, up: Option<Conn>, target:
     if let (Some(span), Hello::Whole(server_name)) = (&mut span, hello) {
         span.tls(server_name);
     }
-    let ended = tunnel::run(&mut down, &mut up, &mut there, &mut back).await;
+    let idle = sidecar.config.idle_timeout;
+    let ended = tunnel::run((&mut down, &mut up), (&mut there, &mut back), idle).await;
     if let Some(span) = span {
         span.close(ended.as_ref().err(), (there.payload(), back.payload()));
     }
-    if ended.is_err() {
-        down.reset();
-        up.reset();
+    match ended {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => way.calls(sidecar).idle("tcp"),
+        Err(_) => {
+            down.reset();
+            up.reset();
+        }
     }
 }
 
@@ -214,14 +244,18 @@ async fn proxy(sidecar: Arc<Sidecar>, stream: TcpStream, caller: SocketAddr) {
         match pair.next(&sidecar.limits, sidecar.patience()).await {
             Next::Request => {}
             Next::Over => return,
+            Next::Idle => return sidecar.metrics.outbound.idle("http1"),
             Next::Refused(failure) => return refuse(&sidecar, pair, Way::Outbound, &failure).await,
+        }
+        if sidecar.full() {
+            return refuse(&sidecar, pair, Way::Outbound, &Failure::Overloaded).await;
         }
         if !sidecar.config.outbound_allow.allows(caller.ip()) {
             return refuse(&sidecar, pair, Way::Outbound, &Failure::NotAllowed(caller.ip())).await;
         }
         let (target, connect) = match destination(&mut pair) {
             Ok(destination) => destination,
-            Err(flaw) => return refuse(&sidecar, pair, Way::Outbound, &Failure::BadRequest(flaw)).await,
+            Err(flaw) => return refuse(&sidecar, pair, Way::Outbound, &Failure::NotForProxy(flaw)).await,
         };
         if connect {
             let up = match sidecar.dialer.dial(&target).await {
@@ -246,7 +280,11 @@ async fn proxy(sidecar: Arc<Sidecar>, stream: TcpStream, caller: SocketAddr) {
         let guard = sidecar.drain.guard();
         let mut exchange = pair.exchange(&sidecar, &sidecar.metrics.outbound, &target);
         outbound::carry(&sidecar, &mut exchange, &target).await;
-        if !exchange.persistent() {
+        let (persistent, reset) = (exchange.persistent(), exchange.reset());
+        if !persistent {
+            if reset {
+                pair.reset();
+            }
             return;
         }
         drop(guard);

@@ -85,6 +85,11 @@ impl Sidecar {
         ignored
     }
 
+    /// Whether as much is in flight as may be.
+    pub(crate) fn full(&self) -> bool {
+        self.drain.open() >= self.config.requests_max
+    }
+
     /// How long a connection may idle, and how long a request's head may take.
     pub(crate) fn patience(&self) -> (Duration, Duration) {
         (self.config.idle_timeout, self.config.header_timeout)

@@ -1,19 +1,38 @@
 //! Bytes both ways, for whatever is not HTTP, or no longer is.
 
+use std::future::Future;
 use std::io;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use crate::conn::Conn;
 use crate::pump::{Pump, PumpError};
 
 /// Copies until both sides have ended. One side's end is passed on as it is (half-close); a broken side breaks the
-/// other.
-pub(crate) async fn run(down: &mut Conn, up: &mut Conn, there: &mut Pump, back: &mut Pump) -> io::Result<()> {
+/// other. Where nothing moves for `idle`, it ends with [`io::ErrorKind::TimedOut`].
+pub(crate) async fn run(
+    (down, up): (&mut Conn, &mut Conn),
+    (there, back): (&mut Pump, &mut Pump),
+    idle: Duration,
+) -> io::Result<()> {
     let (mut there, mut back) = (Way::new(there), Way::new(back));
+    let mut alarm = std::pin::pin!(tokio::time::sleep(idle));
+    let mut moved = 0;
     std::future::poll_fn(|cx| {
-        let there = there.poll(cx, down, up)?;
-        let back = back.poll(cx, up, down)?;
-        if there.is_ready() && back.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
+        let ended = (there.poll(cx, down, up)?, back.poll(cx, up, down)?);
+        if let (Poll::Ready(()), Poll::Ready(())) = ended {
+            return Poll::Ready(Ok(()));
+        }
+        // Looked at when it rings only, so that bytes on their way cost no clock; between one and two periods of
+        // silence are noticed.
+        while alarm.as_mut().poll(cx).is_ready() {
+            let moves = there.pump.payload() + back.pump.payload();
+            if std::mem::replace(&mut moved, moves) == moves {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            alarm.as_mut().reset(tokio::time::Instant::now() + idle);
+        }
+        Poll::Pending
     })
     .await
 }

@@ -17,10 +17,12 @@
 
 pub mod analyzer;
 pub mod app;
+mod chain;
 pub mod http;
 mod stack;
 mod topology;
 
+pub use chain::Chain;
 pub use stack::{Builder, Sidecar, Stack};
 
 use std::path::PathBuf;

@@ -317,7 +317,7 @@ impl Stack {
 }
 
 impl Sidecar {
-    async fn start(
+    pub(crate) async fn start(
         service: &str,
         place: usize,
         target: SocketAddr,
@@ -371,5 +371,13 @@ impl Sidecar {
     /// What it wrote.
     pub fn log(&self) -> String {
         self.child.log()
+    }
+
+    pub(crate) fn child(&self) -> &Child {
+        &self.child
+    }
+
+    pub(crate) fn into_child(self) -> Child {
+        self.child
     }
 }

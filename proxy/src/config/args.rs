@@ -273,6 +273,11 @@ pub struct Args {
     )]
     pub connections_max: String,
 
+    /// Most requests and tunnels in flight at once; a request beyond them is answered with 503
+    // 10000: as many as connections; only HTTP/2, with many requests on one connection, could bring more.
+    #[arg(long, env = "RACEWAY_REQUESTS_MAX", value_name = "COUNT", default_value = "10000", help_heading = "Limits")]
+    pub requests_max: String,
+
     /// Most memory that spans take while the analyzer is away; what comes after it is dropped and counted
     // 16 MiB: at 500 bytes a span, half a minute of 1000 requests a second.
     #[arg(long, env = "RACEWAY_QUEUE_BYTES", value_name = "BYTES", default_value = "16MiB", help_heading = "Limits")]

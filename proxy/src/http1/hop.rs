@@ -28,7 +28,7 @@ impl Fields {
         if !self.all("te").flat_map(members).any(is_trailers) {
             self.remove("te");
         } else if !self.all("te").all(is_trailers) || self.all("te").count() > 1 {
-            self.replace("te", b"trailers");
+            self.replace("TE", b"trailers");
         }
     }
 

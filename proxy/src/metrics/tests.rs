@@ -25,7 +25,8 @@ fn everything() -> Metrics {
     metrics.watch_certificates(None, Some(Arc::new(client.expect("nothing is read"))));
     metrics.inbound_handshakes().failed("tls_no_certificate");
     metrics.outbound_handshakes().done(&raceway_tls::Peer { version: "1.3", ..raceway_tls::Peer::default() });
-    metrics.inbound.refused("bad_request");
+    metrics.inbound.refused("bare_lf");
+    metrics.inbound.idle("http1");
     metrics.outbound.failed("unreachable");
     metrics.malformed("traceparent", "repeated");
     metrics.inbound_listener().accept_failed("file_limit");
@@ -56,7 +57,8 @@ async fn every_metric_moves() {
         (r#"body_bytes_total{body="request",direction="inbound"}"#, 10.0),
         (r#"body_bytes_total{body="response",direction="inbound"}"#, 25.0),
         (r#"retries_total{direction="outbound"}"#, 1.0),
-        (r#"refused_total{direction="inbound",reason="bad_request"}"#, 1.0),
+        (r#"refused_total{direction="inbound",reason="bare_lf"}"#, 1.0),
+        (r#"idle_closed_total{direction="inbound",protocol="http1"}"#, 1.0),
         (r#"upstream_failures_total{direction="outbound",reason="unreachable"}"#, 1.0),
         (r#"links_total{method="sole"}"#, 1.0),
         (r#"links_total{method="root"}"#, 1.0),

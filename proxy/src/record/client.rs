@@ -127,6 +127,13 @@ impl ClientSpan {
         });
     }
 
+    /// The same for a second attempt: another clock and another id for the callee, who may have read the first.
+    pub(crate) fn stamp_again(&mut self, head: &mut impl RequestHead) {
+        self.minted = new_span_id();
+        self.strand.remember_sent(self.minted);
+        self.stamp(head);
+    }
+
     /// The callee has answered.
     pub(crate) fn answered(&mut self, head: &mut impl ResponseHead) {
         self.call.answered(head);

@@ -107,6 +107,12 @@ impl ServerSpan {
         });
     }
 
+    /// The same for a second attempt: what happens from here on is after whatever the first one caused.
+    pub(crate) fn stamp_again(&self, head: &mut impl RequestHead) {
+        self.handling.strand(Strand::tick);
+        self.stamp(head);
+    }
+
     /// The application has answered.
     pub(crate) fn answered(&mut self, head: &mut impl ResponseHead) {
         self.call.answered(head);

@@ -5,6 +5,7 @@ mod analyzer_away;
 mod applications;
 mod clocks;
 mod context;
+mod conversations;
 mod critical_path;
 mod demo;
 mod endings;

@@ -1,0 +1,4 @@
+//! Conversations that must be the same with sidecars between as without.
+
+mod http1;
+mod script;
