@@ -12,6 +12,7 @@ mod file;
 mod hosts;
 mod otel;
 mod read;
+mod redirected;
 mod tls;
 mod values;
 
@@ -32,6 +33,7 @@ pub use example::example;
 pub use file::FileError;
 pub use hosts::HostMatcher;
 pub use read::Unusable;
+pub use redirected::Redirected;
 pub use tls::{InboundTls, TlsArgs};
 pub(crate) use values::network;
 pub use values::{Clients, HostPort, Inbound, LinkPolicy, LogFormat, PortRange, Propagators, Route};
@@ -49,6 +51,11 @@ pub struct Config {
     pub inbound: Vec<Inbound>,
     /// The forward proxy.
     pub outbound: Option<SocketAddr>,
+    /// Where redirected connections come in; `None` in explicit mode.
+    pub redirected: Option<Redirected>,
+    /// Ports of destinations whose connections are passed as bytes, whatever they carry.
+    #[serde(serialize_with = "values::as_texts")]
+    pub opaque_ports: Vec<PortRange>,
     /// Local ports that lead to one other service each.
     pub routes: Vec<Route>,
     /// Who may use the forward proxy.
@@ -156,14 +163,18 @@ impl Identity {
 }
 
 impl Config {
+    /// Whether connections to this port are passed as bytes, whatever they carry.
+    pub(crate) fn is_opaque(&self, port: u16) -> bool {
+        self.opaque_ports.iter().any(|ports| ports.contains(port))
+    }
+
     /// Checks what was given, with the given environment behind it.
-    pub fn check(args: Args, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<ConfigError>> {
+    pub fn check(mut args: Args, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<ConfigError>> {
         let variable = |name: &str| given(environment(name));
         let mut check = Check::default();
 
-        if args.mode != "explicit" {
-            check.problem("--mode", &args.mode, Problem::Mode);
-        }
+        let redirected = check.redirected(&mut args);
+        let opaque_ports = check.list("--opaque-port", std::mem::take(&mut args.opaque_port), PortRange::parse);
         let identity = check.identity(&args, &variable);
         let inbound: Vec<Inbound> = check.list("--inbound", args.inbound, Inbound::parse);
         let outbound = check.optional("--outbound", args.outbound, values::listen_address);
@@ -180,11 +191,12 @@ impl Config {
         if inbound.is_empty()
             && outbound.is_none()
             && routes.is_empty()
+            && redirected.is_none()
             && !check.saw(&["--inbound", "--outbound", "--route"])
         {
             check.errors.push(ConfigError::NothingToCarry);
         }
-        check.listeners(&inbound, outbound, &routes, admin);
+        check.listeners(&inbound, (outbound, redirected), &routes, admin);
         let outbound_allow = Clients(check.list("--outbound-allow", args.outbound_allow, values::network));
         if !outbound_allow.0.is_empty() && outbound.is_none() && !check.saw(&["--outbound"]) {
             check.errors.push(ConfigError::AllowedToNothing);
@@ -193,6 +205,11 @@ impl Config {
         let inbound_tls = check.inbound_tls(&args.tls);
         if inbound_tls.is_none() && inbound.iter().any(|it| it.http2) {
             check.warnings.push("--inbound: h2:// tells what to offer by TLS, and has no effect without it".to_owned());
+        }
+        if inbound_tls.is_some() && redirected.is_some() {
+            check
+                .warnings
+                .push("--inbound-tls-cert: TLS of redirected connections is passed, not ended here".to_owned());
         }
         let upstream_tls = check.upstream_tls(&args.tls, routes.iter().any(|route| route.tls));
         let analyzer = check.analyzer(given(args.analyzer), given(args.compression), &variable);
@@ -226,6 +243,8 @@ impl Config {
                 identity: identity?,
                 inbound,
                 outbound,
+                redirected,
+                opaque_ports,
                 routes,
                 outbound_allow,
                 inbound_tls,
@@ -410,15 +429,17 @@ impl Check {
     fn listeners(
         &mut self,
         inbound: &[Inbound],
-        outbound: Option<SocketAddr>,
+        (outbound, redirected): (Option<SocketAddr>, Option<Redirected>),
         routes: &[Route],
         admin: Option<SocketAddr>,
     ) {
+        let redirected = redirected.iter().flat_map(|it| [("--inbound", it.inbound), ("--outbound", it.outbound)]);
+        let redirected = redirected.filter_map(|(setting, listen)| Some((setting, listen?, None)));
         let inbound = inbound.iter().map(|it| ("--inbound", it.listen, Some(&it.target)));
         let outbound = outbound.map(|listen| ("--outbound", listen, None));
         let routes = routes.iter().map(|it| ("--route", it.listen, Some(&it.target)));
         let admin = admin.map(|listen| ("--admin", listen, None));
-        let all: Vec<_> = inbound.chain(outbound).chain(routes).chain(admin).collect();
+        let all: Vec<_> = inbound.chain(outbound).chain(redirected).chain(routes).chain(admin).collect();
         for (at, &(second, address, target)) in all.iter().enumerate() {
             if let Some(&(first, ..)) = all.iter().take(at).find(|(_, earlier, _)| overlap(*earlier, address)) {
                 self.errors.push(ConfigError::Twice { first, second, address });

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -33,6 +34,8 @@ pub(crate) struct Conn {
     bulk: bool,
     /// The peer has said that it will send nothing more.
     pub(crate) ended: bool,
+    /// Where it leads, if it was dialled.
+    pub(crate) address: Option<IpAddr>,
 }
 
 /// What the bytes go through.
@@ -51,16 +54,21 @@ struct Tls {
 
 impl Conn {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self::over(Stream::Plain(stream))
+        Self::over(Stream::Plain(stream), None)
+    }
+
+    /// One that we made, to this address.
+    pub(crate) fn dialled(stream: TcpStream, address: IpAddr) -> Self {
+        Self::over(Stream::Plain(stream), Some(address))
     }
 
     /// One whose handshake is done.
-    pub(crate) fn tls(stream: TlsStream<TcpStream>, peer: Peer) -> Self {
-        Self::over(Stream::Tls(Box::new(Tls { stream, peer: Arc::new(peer), reset: false })))
+    pub(crate) fn tls(stream: TlsStream<TcpStream>, peer: Peer, address: Option<IpAddr>) -> Self {
+        Self::over(Stream::Tls(Box::new(Tls { stream, peer: Arc::new(peer), reset: false })), address)
     }
 
-    fn over(stream: Stream) -> Self {
-        Self { stream, input: BytesMut::new(), output: BytesMut::new(), bulk: false, ended: false }
+    fn over(stream: Stream, address: Option<IpAddr>) -> Self {
+        Self { stream, input: BytesMut::new(), output: BytesMut::new(), bulk: false, ended: false, address }
     }
 
     /// Who the other side is, where TLS told.

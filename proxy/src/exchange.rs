@@ -1,6 +1,7 @@
 //! One request and its answer, as `carry` handles them.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use raceway_tls::Peer;
@@ -10,7 +11,7 @@ use crate::message::{RequestHead, ResponseHead};
 
 /// A request that has come and the answer it will get: over HTTP/1 ([`crate::relay1`]) or HTTP/2 ([`crate::relay2`]).
 ///
-/// Called in this order: edit the request, [`send`](Exchange::send) it, edit the answer (or
+/// Called in this order: [`connect`](Exchange::connect) where the address matters, edit the request, [`send`](Exchange::send) it, edit the answer (or
 /// [`refuse`](Exchange::refuse)), [`deliver`](Exchange::deliver) it.
 pub(crate) trait Exchange: Send {
     /// The request's head.
@@ -20,6 +21,10 @@ pub(crate) trait Exchange: Send {
 
     /// The request's head, to read and to edit before it is sent.
     fn request(&mut self) -> &mut Self::Request;
+
+    /// Connects to where the request goes, unless that has been done, and says which address that is: what may be
+    /// written into the request depends on it.
+    fn connect(&mut self) -> impl Future<Output = Result<Option<IpAddr>, Failure>> + Send;
 
     /// Sends the request on, its body as it comes, and waits for the head of the final answer. Interim answers
     /// (1xx) go back to the caller on the way.

@@ -101,6 +101,23 @@ impl Failure {
         }
     }
 
+    /// The same once more, for others who asked to be connected to the same target.
+    pub(crate) fn again(&self) -> Self {
+        let copy = |error: &io::Error| match error.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::new(error.kind(), error.to_string()),
+        };
+        match self {
+            Self::Unreachable { target, error } => Self::Unreachable { target: target.clone(), error: copy(error) },
+            Self::Unresolved { target, error } => Self::Unresolved { target: target.clone(), error: copy(error) },
+            Self::ConnectTimeout { target, after } => Self::ConnectTimeout { target: target.clone(), after: *after },
+            Self::Loop { target } => Self::Loop { target: target.clone() },
+            Self::Tls { target, trouble } => Self::Tls { target: target.clone(), trouble: trouble.clone() },
+            // No other comes of connecting.
+            other => Self::Unreachable { target: "it".to_owned(), error: io::Error::other(other.to_string()) },
+        }
+    }
+
     /// The status our own answer has; `None` where the connection ends without one.
     pub(crate) fn status(&self) -> Option<u16> {
         match self {

@@ -7,14 +7,15 @@ use crate::exchange::Exchange;
 use crate::message::RequestHead;
 use crate::record::ServerSpan;
 use crate::sidecar::Sidecar;
+use crate::upstream::Target;
 
 /// The life of an inbound request.
-pub(crate) async fn carry(sidecar: &Arc<Sidecar>, exchange: &mut impl Exchange, caller: &Arc<str>) {
+pub(crate) async fn carry(sidecar: &Arc<Sidecar>, exchange: &mut impl Exchange, target: &Target, caller: &Arc<str>) {
     if sidecar.ignores(exchange.request().path()) {
         return pass(exchange).await;
     }
     let context = context::extract(exchange.request(), &sidecar.config.propagators, &sidecar.metrics);
-    let mut span = ServerSpan::open(sidecar, context, exchange.request(), caller);
+    let mut span = ServerSpan::open(sidecar, context, exchange.request(), target, caller);
     span.came_by(exchange.caller());
     span.stamp(exchange.request());
     let mut sent = exchange.send().await;

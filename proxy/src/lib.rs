@@ -37,6 +37,7 @@ mod run;
 mod serve;
 mod sidecar;
 mod terminate;
+mod transparent;
 mod tunnel;
 mod upstream;
 

@@ -44,8 +44,23 @@ const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 ///
 /// Must be called within a tokio runtime. The error says what to do.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    bind_with(address, |_| Ok(()))
+}
+
+/// Like [`bind`], with IPv4 left to others where the address is `[::]`.
+pub(crate) fn bind_only(address: SocketAddr) -> io::Result<TcpListener> {
+    bind_with(address, |socket| {
+        if address.is_ipv6() {
+            rustix::net::sockopt::set_ipv6_v6only(socket, true)?
+        }
+        Ok(())
+    })
+}
+
+fn bind_with(address: SocketAddr, prepare: impl Fn(&TcpSocket) -> io::Result<()>) -> io::Result<TcpListener> {
     let bound = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        prepare(&socket)?;
         // A restarted sidecar must not wait for the last one's connections to leave TIME_WAIT.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;

@@ -13,11 +13,21 @@ pub(crate) async fn carry(sidecar: &Arc<Sidecar>, exchange: &mut impl Exchange, 
     let context = context::extract(exchange.request(), &sidecar.config.propagators, &sidecar.metrics);
     let link = sidecar.link(&context);
     let mut span = ClientSpan::open(sidecar, context, link, exchange.request(), target);
-    span.stamp(exchange.request());
-    let mut sent = exchange.send().await;
+    let mut sent = match exchange.connect().await {
+        Ok(address) => {
+            span.stamp(exchange.request(), address);
+            exchange.send().await
+        }
+        Err(failure) => Err(failure),
+    };
     if sent.is_err() && exchange.again() {
-        span.stamp_again(exchange.request());
-        sent = exchange.send().await;
+        sent = match exchange.connect().await {
+            Ok(address) => {
+                span.stamp_again(exchange.request(), address);
+                exchange.send().await
+            }
+            Err(failure) => Err(failure),
+        };
     }
     match sent {
         Ok(()) => span.answered(exchange.response()),

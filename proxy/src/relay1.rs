@@ -1,6 +1,7 @@
 //! HTTP/1: one caller's connection, the one connection made for it, and the exchanges that pass over the pair.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::pump::{Pump, PumpError};
 use crate::refusal::{close_politely, write_refusal};
 use crate::sidecar::Sidecar;
 use crate::tunnel;
-use crate::upstream::Target;
+use crate::upstream::{Failed, Target};
 
 /// How far we read ahead of an answer that is still awaited, to notice that the caller hangs up.
 const READ_AHEAD_BYTES: usize = 16 * 1024;
@@ -29,6 +30,8 @@ pub(crate) struct Pair {
     pub(crate) down: Conn,
     /// The connection to where the last request went, kept for the next.
     pub(crate) up: Option<Conn>,
+    /// Why there is none, where dialling at once has failed.
+    failed: Option<Failed>,
     /// Reused from request to request, so that a warm connection allocates nothing for heads.
     pub(crate) request: RequestHead,
     response: ResponseHead,
@@ -47,8 +50,8 @@ pub(crate) enum Next {
 }
 
 impl Pair {
-    pub(crate) fn new(down: Conn, up: Option<Conn>) -> Self {
-        Self { down, up, request: RequestHead::default(), response: ResponseHead::default() }
+    pub(crate) fn new(down: Conn, up: Option<Conn>, failed: Option<Failed>) -> Self {
+        Self { down, up, failed, request: RequestHead::default(), response: ResponseHead::default() }
     }
 
     /// Waits for the next request: for `idle` until it begins, then for `patience` until its head is whole.
@@ -150,6 +153,7 @@ impl Pair {
             target,
             request,
             response: Pump::new(Framing::None),
+            fresh: false,
             request_stuck: false,
             half_closed: false,
             again: false,
@@ -169,6 +173,8 @@ pub(crate) struct Exchange1<'p> {
     target: &'p Target,
     request: Pump,
     response: Pump,
+    /// The connection was made for this request.
+    fresh: bool,
     /// The receiver of the request's body takes no more of it. Its answer may say why.
     request_stuck: bool,
     /// The caller has ended its side, and so have we towards the application.
@@ -205,8 +211,12 @@ impl Exchange1<'_> {
         self.reset
     }
 
-    async fn connect(&mut self) -> Result<(), Failure> {
+    async fn dial(&mut self) -> Result<(), Failure> {
+        if let Some(failed) = self.pair.failed.take().filter(Failed::is_recent) {
+            return Err(failed.failure);
+        }
         self.pair.up = Some(self.sidecar.dialer.connect(self.target, Alpn::Http1).await?);
+        self.fresh = true;
         Ok(())
     }
 
@@ -231,7 +241,7 @@ impl Exchange1<'_> {
         // That the request is stuck is no reason not to read the answer, which may well say why.
         self.poll_request(cx).map_err(Attempt::Failed)?;
         let target = || self.target.to_string();
-        let Pair { down, up, request, response } = &mut *self.pair;
+        let Pair { down, up, request, response, .. } = &mut *self.pair;
         let Some(up) = up else { return Poll::Ready(Err(Attempt::Nothing(io::ErrorKind::NotConnected.into()))) };
         loop {
             if ready!(down.poll_flush(cx)).is_err() {
@@ -363,14 +373,19 @@ impl Exchange for Exchange1<'_> {
         &mut self.pair.request
     }
 
+    async fn connect(&mut self) -> Result<Option<IpAddr>, Failure> {
+        if self.pair.up.is_none() {
+            self.dial().await?;
+        }
+        Ok(self.pair.up.as_ref().and_then(|up| up.address))
+    }
+
     async fn send(&mut self) -> Result<(), Failure> {
         let head = &mut self.pair.request;
         let upgrade = head.upgrade().is_some_and(|protocols| !offers_http2(protocols));
         head.strip_hop_by_hop(upgrade);
-        let reused = self.pair.up.is_some();
-        if !reused {
-            self.connect().await?;
-        }
+        self.connect().await?;
+        let reused = !self.fresh;
         let outcome = self.attempt().await;
         if reused && let Err(Attempt::Nothing(error)) = &outcome {
             // The application closed the connection just as we used it again. A request that may be made twice is;

@@ -3,6 +3,7 @@
 //! Framing, flow control and header compression are the h2 library's; here is only what joins its two sides.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
@@ -20,7 +21,7 @@ use crate::drain::Drain;
 use crate::exchange::Exchange;
 use crate::failure::Failure;
 use crate::http1::Limits;
-use crate::upstream::{Dialer, Target};
+use crate::upstream::{Dialer, Failed, Target};
 
 /// Bytes a sender may have on the way in one stream: one bandwidth-delay product of 1 Gbit/s at 2 ms.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
@@ -47,7 +48,9 @@ pub(crate) struct Pair2 {
 #[derive(Default)]
 struct Up {
     stream: Option<Conn>,
-    sender: Option<SendRequest<Bytes>>,
+    sender: Option<(SendRequest<Bytes>, Option<IpAddr>)>,
+    /// The last attempt to connect, where it failed.
+    failed: Option<Failed>,
     tasks: JoinSet<()>,
 }
 
@@ -55,7 +58,7 @@ struct Up {
 /// exchange.
 pub(crate) async fn serve<F>(
     down: Conn,
-    up: Option<Conn>,
+    (stream, failed): (Option<Conn>, Option<Failed>),
     target: Target,
     (dialer, limits, drain): (Arc<Dialer>, Limits, Drain),
     carry: impl Fn(Exchange2) -> F,
@@ -72,7 +75,7 @@ where
         .max_header_list_size(head_bytes);
     let caller = down.peer().cloned();
     let mut connection = builder.handshake::<_, Bytes>(down).await?;
-    let up = Mutex::new(Up { stream: up, ..Up::default() });
+    let up = Mutex::new(Up { stream, failed, ..Up::default() });
     let pair =
         Arc::new(Pair2 { target, dialer, head_bytes, up, up_closed: Notify::new(), caller, callee: OnceLock::new() });
     // Dropped with this function: whatever is still running then is ended, and its spans are recorded as abandoned.
@@ -99,19 +102,28 @@ where
 }
 
 impl Pair2 {
-    /// A handle on the connection made for this caller, which is dialled by the first stream that asks.
-    async fn sender(self: &Arc<Self>) -> Result<SendRequest<Bytes>, Failure> {
+    /// A handle on the connection made for this caller, which is dialled by the first stream that asks, and where it
+    /// leads.
+    async fn sender(self: &Arc<Self>) -> Result<(SendRequest<Bytes>, Option<IpAddr>), Failure> {
         let mut up = self.up.lock().await;
         if let Some(sender) = &up.sender {
             return Ok(sender.clone());
         }
         let stream = match up.stream.take() {
             Some(stream) => stream,
-            None => self.dialer.connect(&self.target, Alpn::Http2).await?,
+            None => match up.failed.take().filter(Failed::is_recent) {
+                // Streams ask one after the other: each would wait for a time-out of its own.
+                Some(failed) => return Err(up.failed.insert(failed).failure.again()),
+                None => match self.dialer.connect(&self.target, Alpn::Http2).await {
+                    Ok(stream) => stream,
+                    Err(failure) => return Err(up.failed.insert(failure.into()).failure.again()),
+                },
+            },
         };
         if let Some(peer) = stream.peer() {
             self.callee.get_or_init(|| Arc::clone(peer));
         }
+        let address = stream.address;
         let (sender, connection) = h2::client::Builder::new()
             .initial_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -129,7 +141,7 @@ impl Pair2 {
                 pair.up_closed.notify_one();
             }
         });
-        Ok(up.sender.insert(sender).clone())
+        Ok(up.sender.insert((sender, address)).clone())
     }
 
     fn failure(&self, error: h2::Error) -> Failure {
@@ -146,6 +158,7 @@ pub(crate) struct Exchange2 {
     pair: Arc<Pair2>,
     head: request::Parts,
     body: Option<RecvStream>,
+    sender: Option<(SendRequest<Bytes>, Option<IpAddr>)>,
     respond: SendResponse<Bytes>,
     answer: response::Parts,
     request: Option<Pump2>,
@@ -163,6 +176,7 @@ impl Exchange2 {
             pair,
             head,
             body: Some(body),
+            sender: None,
             respond,
             answer,
             request: None,
@@ -206,9 +220,27 @@ impl Exchange for Exchange2 {
         &mut self.head
     }
 
+    async fn connect(&mut self) -> Result<Option<IpAddr>, Failure> {
+        let sender = tokio::select! {
+            sender = self.pair.sender() => sender?,
+            _ = std::future::poll_fn(|cx| self.respond.poll_reset(cx)) => return Err(Failure::CallerGone),
+        };
+        Ok(self.sender.insert(sender).1)
+    }
+
     async fn send(&mut self) -> Result<(), Failure> {
+        if self.sender.is_none() {
+            self.connect().await?;
+        }
         let pair = Arc::clone(&self.pair);
-        let connected = async { pair.sender().await?.ready().await.map_err(|error| pair.failure(error)) };
+        let sender = self.sender.take();
+        let connected = async {
+            let (sender, _) = match sender {
+                Some(sender) => sender,
+                None => pair.sender().await?,
+            };
+            sender.ready().await.map_err(|error| pair.failure(error))
+        };
         let mut sender = tokio::select! {
             sender = connected => sender?,
             _ = std::future::poll_fn(|cx| self.respond.poll_reset(cx)) => return Err(Failure::CallerGone),

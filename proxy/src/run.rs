@@ -23,9 +23,10 @@ use crate::config::{Args, Command, Config, Unusable, example, one_line};
 use crate::drain::Drain;
 use crate::metrics::Metrics;
 use crate::ready::Addresses;
+use crate::serve::Way;
 use crate::sidecar::Sidecar;
 use crate::upstream::{Dialer, Target};
-use crate::{intercept, listen, log, serve};
+use crate::{intercept, listen, log, serve, transparent};
 
 /// How long nothing must be in flight before a stopping sidecar ends: a few times what a caller on a kept-alive
 /// connection takes from one request to the next, and short enough for people who wait.
@@ -150,7 +151,7 @@ async fn serve_until_stopped(mut config: Config, background: &Background) -> Res
     let addresses = listeners.addresses(admin.as_ref())?;
     let own = addresses.inbound.iter().chain(&addresses.routes).chain(&addresses.outbound).copied().collect();
     let certificates = Certificates::load(&config).map_err(|error| Stopped::Usage(vec![error.to_string()]))?;
-    let mut dialer = Dialer::new(config.connect_timeout, own);
+    let mut dialer = Dialer::new(config.connect_timeout, own, config.redirected.is_some());
     if let Some(client) = certificates.client() {
         dialer = dialer.with_tls(client, metrics.outbound_handshakes());
     }
@@ -231,6 +232,7 @@ struct Listeners {
     inbound: Vec<(TcpListener, Target, bool)>,
     outbound: Option<TcpListener>,
     routes: Vec<(TcpListener, Target)>,
+    redirected: Vec<(TcpListener, Way)>,
 }
 
 impl Listeners {
@@ -240,7 +242,7 @@ impl Listeners {
         let mut bind = |flag: &str, address: SocketAddr| {
             listen::bind(address).map_err(|error| problems.push(format!("{flag}: {error}"))).ok()
         };
-        let bound = Self {
+        let mut bound = Self {
             inbound: (config.inbound.iter())
                 .filter_map(|inbound| Some((bind("--inbound", inbound.listen)?, Target::from(inbound), inbound.http2)))
                 .collect(),
@@ -248,7 +250,18 @@ impl Listeners {
             routes: (config.routes.iter())
                 .filter_map(|route| Some((bind("--route", route.listen)?, Target::from(route))))
                 .collect(),
+            redirected: Vec::new(),
         };
+        let redirected = config
+            .redirected
+            .iter()
+            .flat_map(|it| [("--inbound", it.inbound, Way::Inbound), ("--outbound", it.outbound, Way::Outbound)]);
+        for (flag, address, way) in redirected {
+            match address.map_or(Ok(Vec::new()), transparent::bind) {
+                Ok(listeners) => bound.redirected.extend(listeners.into_iter().map(|listener| (listener, way))),
+                Err(error) => problems.push(format!("{flag}: {error}")),
+            }
+        }
         if problems.is_empty() { Ok(bound) } else { Err(problems) }
     }
 
@@ -256,13 +269,18 @@ impl Listeners {
         let of = |listeners: &mut dyn Iterator<Item = &TcpListener>| -> std::io::Result<Vec<SocketAddr>> {
             listeners.map(TcpListener::local_addr).collect()
         };
-        Ok(Addresses {
-            inbound: of(&mut self.inbound.iter().map(|(listener, ..)| listener))?,
-            outbound: self.outbound.as_ref().map(TcpListener::local_addr).transpose()?,
-            routes: of(&mut self.routes.iter().map(|(listener, _)| listener))?,
-            admin: admin.and_then(Admin::address),
-            control: admin.and_then(Admin::control),
-        })
+        let mut inbound = of(&mut self.inbound.iter().map(|(listener, ..)| listener))?;
+        let mut outbound = self.outbound.as_ref().map(TcpListener::local_addr).transpose()?;
+        for (listener, way) in &self.redirected {
+            match way {
+                Way::Inbound => inbound.push(listener.local_addr()?),
+                // Its twin in the other protocol has the same port.
+                Way::Outbound => outbound = outbound.or(Some(listener.local_addr()?)),
+            }
+        }
+        let routes = of(&mut self.routes.iter().map(|(listener, _)| listener))?;
+        let control = admin.and_then(Admin::control);
+        Ok(Addresses { inbound, outbound, routes, admin: admin.and_then(Admin::address), control })
     }
 
     /// Accepts on all of them until the set is shut down.
@@ -273,6 +291,9 @@ impl Listeners {
         }
         for (listener, target) in self.routes {
             accepting.spawn(serve::route(Arc::clone(sidecar), listener, target));
+        }
+        for (listener, way) in self.redirected {
+            accepting.spawn(transparent::redirected(Arc::clone(sidecar), listener, way));
         }
         if let Some(listener) = self.outbound {
             accepting.spawn(serve::forward_proxy(Arc::clone(sidecar), listener));

@@ -21,7 +21,7 @@ use crate::record::TcpSpan;
 use crate::relay1::{Next, Pair};
 use crate::sidecar::Sidecar;
 use crate::terminate::Opened;
-use crate::upstream::Target;
+use crate::upstream::{Failed, Target};
 use crate::{hello, inbound, outbound, relay2, tunnel};
 
 /// Connections to other authorities that one client of the forward proxy keeps open through us. Clients pool per
@@ -29,8 +29,8 @@ use crate::{hello, inbound, outbound, relay2, tunnel};
 const PROXY_AUTHORITIES_MAX: usize = 8;
 
 /// Which way a connection's requests go.
-#[derive(Clone, Copy, PartialEq)]
-enum Way {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Way {
     /// To the application.
     Inbound,
     /// From the application.
@@ -38,7 +38,7 @@ enum Way {
 }
 
 impl Way {
-    fn calls(self, sidecar: &Sidecar) -> &Calls {
+    pub(crate) fn calls(self, sidecar: &Sidecar) -> &Calls {
         match self {
             Self::Inbound => &sidecar.metrics.inbound,
             Self::Outbound => &sidecar.metrics.outbound,
@@ -54,7 +54,9 @@ impl From<&Inbound> for Target {
 
 impl From<&Route> for Target {
     fn from(route: &Route) -> Self {
-        Self { tls: route.tls, ..Target::new(&route.target, route.name.clone()) }
+        let mut target = Target::new(&route.target, route.name.clone());
+        target.tls = route.tls;
+        target
     }
 }
 
@@ -91,33 +93,43 @@ pub(crate) async fn forward_proxy(sidecar: Arc<Sidecar>, listener: TcpListener) 
     .await;
 }
 
-async fn serve(sidecar: Arc<Sidecar>, stream: TcpStream, target: Target, way: Way, caller: SocketAddr) {
-    // Dialled at once, as whoever speaks first decides what this is. If nothing answers there, a request will ask
-    // again and be told. Behind TLS nobody speaks first, and what to ask for there depends on what the caller speaks.
+/// The connection made for a caller's, or why there is none; neither, where nobody has tried.
+type Up = (Option<Conn>, Option<Failed>);
+
+async fn dial(sidecar: &Sidecar, target: &Target) -> Up {
+    match sidecar.dialer.dial(target).await {
+        Ok(up) => (Some(up), None),
+        Err(failure) => (None, Some(failure.into())),
+    }
+}
+
+/// Serves one connection that leads to one place.
+pub(crate) async fn serve(sidecar: Arc<Sidecar>, stream: TcpStream, target: Target, way: Way, caller: SocketAddr) {
+    // Dialled at once, as whoever speaks first decides what this is. Behind TLS nobody speaks first, and what to ask
+    // for there depends on what the caller speaks.
     let mut down = Conn::new(stream);
-    let up = if target.tls { None } else { Some(sidecar.dialer.dial(&target).await) };
-    if let Some(Err(Failure::Unreachable { error, .. })) = &up
+    let up = if target.tls { (None, None) } else { dial(&sidecar, &target).await };
+    if let Some(Failed { failure: Failure::Unreachable { error, .. }, .. }) = &up.1
         && error.kind() == io::ErrorKind::ConnectionReset
     {
         return down.reset();
     }
-    converse(sidecar, down, up.and_then(Result::ok).map(Conn::new), target, way, caller).await;
+    converse(sidecar, down, up, target, way, caller).await;
 }
 
 /// Serves a caller who comes by TLS, or may. The application hears of nobody whose handshake fails.
 async fn terminate(sidecar: Arc<Sidecar>, stream: TcpStream, target: Target, http2: bool, caller: SocketAddr) {
     let Some(termination) = &sidecar.termination else { return };
-    let dial = async || sidecar.dialer.dial(&target).await.ok().map(Conn::new);
-    let mut up = if termination.plain_text() { dial().await } else { None };
-    match termination.open(&sidecar, stream, http2, up.as_mut()).await {
+    let mut up = if termination.plain_text() { dial(&sidecar, &target).await } else { (None, None) };
+    match termination.open(&sidecar, stream, http2, up.0.as_mut()).await {
         Opened::Ready(down) => {
-            if up.is_none() {
-                up = dial().await;
+            if up.0.is_none() && !up.1.as_ref().is_some_and(Failed::is_recent) {
+                up = dial(&sidecar, &target).await;
             }
             converse(Arc::clone(&sidecar), down, up, target, Way::Inbound, caller).await;
         }
         Opened::Refused(stream) => {
-            let mut pair = Pair::new(Conn::new(stream), None);
+            let mut pair = Pair::new(Conn::new(stream), None, None);
             if !matches!(pair.next(&sidecar.limits, sidecar.patience()).await, Next::Over | Next::Idle) {
                 refuse(&sidecar, pair, Way::Inbound, &Failure::TlsRequired).await;
             }
@@ -129,18 +141,21 @@ async fn terminate(sidecar: Arc<Sidecar>, stream: TcpStream, target: Target, htt
 async fn converse(
     sidecar: Arc<Sidecar>,
     mut down: Conn,
-    mut up: Option<Conn>,
+    (mut up, failed): Up,
     target: Target,
     way: Way,
     caller: SocketAddr,
 ) {
+    if sidecar.config.is_opaque(target.port) {
+        return bytes(&sidecar, down, (up, failed), &target, way).await;
+    }
     let caller = caller.ip().to_string().into();
-    let nobody_there = up.is_none() && !target.tls;
+    let nobody_there = failed.is_some();
     let limits = (sidecar.limits.head_bytes, sidecar.config.header_timeout);
     match detect::protocol(&mut down, up.as_mut(), nobody_there, limits).await {
-        Protocol::Http1 => http1(&sidecar, Pair::new(down, up), &target, way, caller).await,
-        Protocol::Http2 => http2(&sidecar, down, up, target, way, caller).await,
-        Protocol::Other => bytes(&sidecar, down, up, &target, way).await,
+        Protocol::Http1 => http1(&sidecar, Pair::new(down, up, failed), &target, way, caller).await,
+        Protocol::Http2 => http2(&sidecar, down, (up, failed), target, way, caller).await,
+        Protocol::Other => bytes(&sidecar, down, (up, failed), &target, way).await,
         Protocol::Nothing => {}
     }
 }
@@ -159,7 +174,7 @@ async fn http1(sidecar: &Arc<Sidecar>, mut pair: Pair, target: &Target, way: Way
         let _open = sidecar.drain.guard();
         let mut exchange = pair.exchange(sidecar, way.calls(sidecar), target);
         match way {
-            Way::Inbound => inbound::carry(sidecar, &mut exchange, &caller).await,
+            Way::Inbound => inbound::carry(sidecar, &mut exchange, target, &caller).await,
             Way::Outbound => outbound::carry(sidecar, &mut exchange, target).await,
         }
         let (persistent, reset) = (exchange.persistent(), exchange.reset());
@@ -184,14 +199,14 @@ fn admit(sidecar: &Sidecar, request: &RequestHead) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn http2(sidecar: &Arc<Sidecar>, down: Conn, up: Option<Conn>, target: Target, way: Way, caller: Arc<str>) {
+async fn http2(sidecar: &Arc<Sidecar>, down: Conn, up: Up, target: Target, way: Way, caller: Arc<str>) {
     let shared = (Arc::clone(&sidecar.dialer), sidecar.limits, sidecar.drain.clone());
     let served = relay2::serve(down, up, target.clone(), shared, |mut exchange| {
         let (sidecar, target, caller) = (Arc::clone(sidecar), target.clone(), Arc::clone(&caller));
         async move {
             let _open = sidecar.drain.guard();
             match way {
-                Way::Inbound => inbound::carry(&sidecar, &mut exchange, &caller).await,
+                Way::Inbound => inbound::carry(&sidecar, &mut exchange, &target, &caller).await,
                 Way::Outbound => outbound::carry(&sidecar, &mut exchange, &target).await,
             }
         }
@@ -203,12 +218,22 @@ async fn http2(sidecar: &Arc<Sidecar>, down: Conn, up: Option<Conn>, target: Tar
 }
 
 /// Whatever is not HTTP passes as it is.
-async fn bytes(sidecar: &Arc<Sidecar>, mut down: Conn, up: Option<Conn>, target: &Target, way: Way) {
+async fn bytes(sidecar: &Arc<Sidecar>, mut down: Conn, up: Up, target: &Target, way: Way) {
     let up = match up {
-        None if target.tls => sidecar.dialer.connect(target, Alpn::Any).await.ok(),
-        up => up,
+        (Some(up), _) => Ok(up),
+        (None, Some(failed)) => Err(failed.failure),
+        (None, None) => sidecar.dialer.connect(target, Alpn::Any).await,
     };
-    let Some(mut up) = up else { return down.reset() };
+    let mut up = match up {
+        Ok(up) => up,
+        Err(failure) => {
+            way.calls(sidecar).failed(failure.reason());
+            if way == Way::Outbound {
+                TcpSpan::open(sidecar, target).failed(&failure);
+            }
+            return down.reset();
+        }
+    };
     let _open = sidecar.drain.guard();
     let hello = hello::wait(&mut down, &mut up).await;
     let (mut there, mut back) = (Pump::new(Framing::UntilClose), Pump::new(Framing::UntilClose));
@@ -237,7 +262,7 @@ async fn refuse(sidecar: &Sidecar, mut pair: Pair, way: Way, failure: &Failure) 
 }
 
 async fn proxy(sidecar: Arc<Sidecar>, stream: TcpStream, caller: SocketAddr) {
-    let mut pair = Pair::new(Conn::new(stream), None);
+    let mut pair = Pair::new(Conn::new(stream), None, None);
     let mut others: HashMap<(Arc<str>, u16), Conn> = HashMap::new();
     let mut last: Option<Target> = None;
     loop {
@@ -259,12 +284,12 @@ async fn proxy(sidecar: Arc<Sidecar>, stream: TcpStream, caller: SocketAddr) {
         };
         if connect {
             let up = match sidecar.dialer.dial(&target).await {
-                Ok(up) => Conn::new(up),
+                Ok(up) => up,
                 Err(failure) => return refuse(&sidecar, pair, Way::Outbound, &failure).await,
             };
             pair.down.outgoing().extend_from_slice(b"HTTP/1.1 200 Connection Established\r\n\r\n");
             if pair.down.flush().await.is_ok() {
-                converse(sidecar, pair.down, Some(up), target, Way::Outbound, caller).await;
+                converse(sidecar, pair.down, (Some(up), None), target, Way::Outbound, caller).await;
             }
             return;
         }

@@ -64,7 +64,7 @@ impl Termination {
         let trouble = match shaken {
             Ok(Ok((stream, peer))) => {
                 self.handshakes.done(&peer);
-                return Opened::Ready(Conn::tls(stream, peer));
+                return Opened::Ready(Conn::tls(stream, peer, None));
             }
             Ok(Err(trouble)) => trouble,
             Err(_) => Trouble::Broken(format!("not done after {patience:?}")),

@@ -1,17 +1,25 @@
 //! Connections to where requests go.
 
+mod own_calls;
+
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use raceway_tls::{Alpn, Client};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::config::HostPort;
 use crate::conn::Conn;
 use crate::failure::Failure;
 use crate::metrics::Handshakes;
+use own_calls::OwnCalls;
+
+/// For how long an attempt that failed speaks for the next one: whoever asks within a second would only wait for the
+/// same again, and a second is little beside what a restarted server takes.
+const FAILED_FOR: Duration = Duration::from_secs(1);
 
 /// Where requests go: a host and port, with the name that spans give it.
 #[derive(Clone, Debug)]
@@ -19,6 +27,10 @@ pub(crate) struct Target {
     /// A host name or address, without brackets.
     pub(crate) host: Arc<str>,
     pub(crate) port: u16,
+    /// What to dial, where the host is an address; a name is resolved each time.
+    address: Option<SocketAddr>,
+    /// Whether this is where a redirected connection was going, and not what the settings say.
+    pub(crate) original: bool,
     /// The route's NAME, for `peer.service`.
     pub(crate) name: Option<Arc<str>>,
     /// We begin TLS there.
@@ -27,7 +39,14 @@ pub(crate) struct Target {
 
 impl Target {
     pub(crate) fn new(there: &HostPort, name: Option<Arc<str>>) -> Self {
-        Self { host: Arc::clone(&there.host), port: there.port, name, tls: false }
+        let (host, address) = (Arc::clone(&there.host), there.address());
+        Self { host, port: there.port, address, original: false, name, tls: false }
+    }
+
+    /// Where a redirected connection was going.
+    pub(crate) fn original(there: SocketAddr) -> Self {
+        let host = there.ip().to_string().into();
+        Self { host, port: there.port(), address: Some(there), original: true, name: None, tls: false }
     }
 }
 
@@ -47,13 +66,35 @@ pub(crate) struct Dialer {
     timeout: Duration,
     /// Our own listeners: dialling one of them would be a loop.
     own: Vec<SocketAddr>,
+    /// What we have dialled, where it may come back to us: in transparent mode.
+    calls: Option<OwnCalls>,
     /// For targets that are reached by TLS, where there are any.
     tls: Option<(Arc<Client>, Handshakes)>,
 }
 
+/// An attempt to connect that failed, and when.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) failure: Failure,
+    at: Instant,
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self { failure, at: Instant::now() }
+    }
+}
+
+impl Failed {
+    /// Whether it still speaks for the next attempt.
+    pub(crate) fn is_recent(&self) -> bool {
+        self.at.elapsed() < FAILED_FOR
+    }
+}
+
 impl Dialer {
-    pub(crate) fn new(timeout: Duration, own: Vec<SocketAddr>) -> Self {
-        Self { timeout, own, tls: None }
+    pub(crate) fn new(timeout: Duration, own: Vec<SocketAddr>, transparent: bool) -> Self {
+        Self { timeout, own, calls: transparent.then(OwnCalls::default), tls: None }
     }
 
     /// Lets it reach targets by TLS.
@@ -63,13 +104,15 @@ impl Dialer {
 
     /// Connects, and begins TLS where the target is reached by it: for a caller who speaks this.
     pub(crate) async fn connect(&self, target: &Target, alpn: Alpn) -> Result<Conn, Failure> {
-        let stream = self.dial(target).await?;
-        let Some((client, handshakes)) = self.tls.as_ref().filter(|_| target.tls) else { return Ok(Conn::new(stream)) };
+        let Some((client, handshakes)) = self.tls.as_ref().filter(|_| target.tls) else {
+            return self.dial(target).await;
+        };
+        let (stream, address) = self.in_time(target).await?;
         let shaken = tokio::time::timeout(self.timeout, client.connect(alpn, &target.host, stream)).await;
         match shaken {
             Ok(Ok((stream, peer))) => {
                 handshakes.done(&peer);
-                Ok(Conn::tls(stream, peer))
+                Ok(Conn::tls(stream, peer, Some(address)))
             }
             Ok(Err(trouble)) => {
                 handshakes.failed(trouble.reason());
@@ -82,31 +125,40 @@ impl Dialer {
         }
     }
 
-    /// Connects to the first of the target's addresses that answers.
-    pub(crate) async fn dial(&self, target: &Target) -> Result<TcpStream, Failure> {
+    /// Connects to the first of the target's addresses that answers, without TLS.
+    pub(crate) async fn dial(&self, target: &Target) -> Result<Conn, Failure> {
+        let (stream, address) = self.in_time(target).await?;
+        Ok(Conn::dialled(stream, address))
+    }
+
+    async fn in_time(&self, target: &Target) -> Result<(TcpStream, IpAddr), Failure> {
         tokio::time::timeout(self.timeout, self.reach(target))
             .await
             .unwrap_or_else(|_| Err(Failure::ConnectTimeout { target: target.to_string(), after: self.timeout }))
     }
 
-    async fn reach(&self, target: &Target) -> Result<TcpStream, Failure> {
+    async fn reach(&self, target: &Target) -> Result<(TcpStream, IpAddr), Failure> {
         let unresolved = |error| Failure::Unresolved { target: target.to_string(), error };
-        let addresses: Vec<SocketAddr> = match target.host.parse() {
-            Ok(address) => vec![SocketAddr::new(address, target.port)],
-            Err(_) => tokio::net::lookup_host((&*target.host, target.port)).await.map_err(unresolved)?.collect(),
+        let addresses: Vec<SocketAddr> = match target.address {
+            Some(address) => vec![address],
+            None => tokio::net::lookup_host((&*target.host, target.port)).await.map_err(unresolved)?.collect(),
         };
         let mut last = None;
         for address in addresses {
             if self.is_own(address) {
                 return Err(Failure::Loop { target: target.to_string() });
             }
-            match TcpStream::connect(address).await {
+            let connected = match &self.calls {
+                Some(calls) => calls.connect(address).await,
+                None => TcpStream::connect(address).await,
+            };
+            match connected {
                 Ok(stream) => {
                     // Small writes are whole messages here; waiting for more only adds delay.
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(%error, "cannot set TCP_NODELAY");
                     }
-                    return Ok(stream);
+                    return Ok((stream, address.ip()));
                 }
                 Err(error) => last = Some(error),
             }
@@ -115,10 +167,21 @@ impl Dialer {
         Err(Failure::Unreachable { target: target.to_string(), error })
     }
 
-    fn is_own(&self, address: SocketAddr) -> bool {
+    /// Whether this is a listener of ours.
+    pub(crate) fn is_own(&self, address: SocketAddr) -> bool {
         self.own.iter().any(|own| {
             own.port() == address.port()
                 && (own.ip() == address.ip() || own.ip().is_unspecified() && address.ip().is_loopback())
         })
+    }
+
+    /// Whether we listen on this port of every address of this host.
+    pub(crate) fn listens_everywhere_on(&self, port: u16) -> bool {
+        self.own.iter().any(|own| own.port() == port && own.ip().is_unspecified())
+    }
+
+    /// Whether the connection between these two is one that we have dialled.
+    pub(crate) fn is_own_call(&self, from: SocketAddr, there: SocketAddr) -> bool {
+        self.calls.as_ref().is_some_and(|calls| calls.has(from, there))
     }
 }

@@ -1,6 +1,6 @@
 //! The analyzer's process, and what it says.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -41,7 +41,12 @@ pub struct Addresses {
 impl Analyzer {
     /// Starts one with its data below `folder`.
     pub async fn start(folder: &Path) -> Self {
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::start_at(folder, [127, 0, 0, 1].into()).await
+    }
+
+    /// Starts one that listens on this address.
+    pub async fn start_at(folder: &Path, address: IpAddr) -> Self {
+        let any = SocketAddr::new(address, 0);
         let (child, addresses) = launch(folder, Addresses { listen: any, otlp_grpc: any, otlp_http: any }).await;
         Self { child: Some(child), folder: folder.to_owned(), addresses, client: Client::new(addresses.listen) }
     }

@@ -19,6 +19,7 @@ pub mod analyzer;
 pub mod app;
 mod chain;
 pub mod http;
+pub mod netns;
 mod stack;
 mod topology;
 

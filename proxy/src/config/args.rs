@@ -68,15 +68,27 @@ pub struct Args {
     )]
     pub route: Vec<String>,
 
-    /// How traffic gets here: explicit, by the addresses above
+    /// How traffic gets here. explicit: by the addresses above. transparent: redirected by the kernel (`raceway-proxy
+    /// intercept install`) to one listener for each direction: --inbound LISTEN [0.0.0.0:15006 and [::]:15006] and
+    /// --outbound LISTEN [127.0.0.1:15001 and [::1]:15001], either may be `off`
     #[arg(
         long,
         env = "RACEWAY_MODE",
-        value_name = "explicit",
+        value_name = "explicit|transparent",
         default_value = "explicit",
         help_heading = "What it carries"
     )]
     pub mode: String,
+
+    /// Ports to which connections are passed as bytes, whatever they carry: 5432 or 9000-9100 (repeatable)
+    #[arg(
+        long,
+        env = "RACEWAY_OPAQUE_PORT",
+        value_name = "PORT",
+        value_delimiter = ',',
+        help_heading = "What it carries"
+    )]
+    pub opaque_port: Vec<String>,
 
     /// Networks beside this host that may use the forward proxy: 10.0.0.0/8 (repeatable)
     #[arg(
@@ -125,8 +137,8 @@ pub struct Args {
     )]
     pub propagators: Vec<String>,
 
-    /// Destinations beside private ones that get clocks and service names, by host, glob or CIDR (repeatable); all
-    /// others get traceparent only. `none` drops the private ones: --propagate-to none,payment
+    /// Destinations beside those at private addresses that get clocks and service names, by host, glob or CIDR
+    /// (repeatable); all others get traceparent only. `none` drops the private ones: --propagate-to none,payment
     #[arg(
         long,
         env = "RACEWAY_PROPAGATE_TO",

@@ -137,7 +137,7 @@ pub enum Problem {
         "a name is 1 to 128 bytes without '#', '~' (they separate the parts of a vector clock) and control characters"
     )]
     Name,
-    #[error("must be explicit: this version does not redirect traffic by itself")]
+    #[error("must be explicit or transparent")]
     Mode,
     #[error("must be a path with a slash, as in /run/raceway/control.sock, an address on loopback, or off")]
     Control,
@@ -145,6 +145,8 @@ pub enum Problem {
     ControlOutside,
     #[error("is open to everybody on this host: give --control-token-file FILE too, or name a path for a Unix socket")]
     ControlToken,
+    #[error("all redirected connections come in by one listener: give --inbound LISTEN once")]
+    OneInbound,
     #[error("must be certain, likely or all")]
     LinkPolicy,
     #[error("must be among tracecontext, baggage, raceway, b3, b3multi, jaeger, none")]

@@ -44,7 +44,7 @@ const PRIVATE_V6: [Ipv6Net; 3] = [
 const INSIDE: [&str; 6] = [".svc", ".cluster.local", ".local", ".localhost", ".internal", ".home.arpa"];
 
 impl Default for HostMatcher {
-    /// Private ranges, loopback, names without a dot, and names that only resolve inside.
+    /// Private ranges, loopback, and names that only resolve inside.
     fn default() -> Self {
         Self { private: true, networks: Vec::new(), names: Vec::new() }
     }
@@ -70,28 +70,21 @@ impl HostMatcher {
         Ok(())
     }
 
-    /// Whether a destination is inside, by its name or address (IPv6 with or without brackets) as the call names it.
+    /// Whether a destination is inside: the name the call was made to (or its address, IPv6 with or without brackets),
+    /// and the address that was dialled.
     ///
-    /// A name that resolves to a private address is inside too: ask [`HostMatcher::allows_address`] after dialling.
-    pub fn allows(&self, host: &str) -> bool {
-        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-        if let Ok(address) = bare.parse() {
-            return self.allows_address(address);
-        }
-        let name = host.strip_suffix('.').unwrap_or(host);
-        // Resolvers read "134744072" and "0x8.8" as addresses: whatever ends in a number is no name (WHATWG URL).
-        let last = name.rsplit('.').next().unwrap_or_default();
-        if last.is_empty() || last.bytes().all(|byte| byte.is_ascii_digit()) || starts_as_hex(last) {
-            return false;
-        }
-        if self.private && (!name.contains('.') || INSIDE.iter().any(|suffix| ends_with(name, suffix))) {
+    /// The address decides, whatever the name promises: `payment` may be somebody else's host in a search domain. Names
+    /// that the operator has listed are believed, and those that no public DNS can hold.
+    pub fn allows(&self, host: &str, address: IpAddr) -> bool {
+        if self.allows_address(address) {
             return true;
         }
-        self.names.iter().any(|pattern| pattern.matches(name))
+        let name = host.strip_suffix('.').unwrap_or(host);
+        self.private && INSIDE.iter().any(|suffix| ends_with(name, suffix))
+            || self.names.iter().any(|pattern| pattern.matches(name))
     }
 
-    /// Whether an address is inside.
-    pub fn allows_address(&self, address: IpAddr) -> bool {
+    fn allows_address(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         let private = match address {
             IpAddr::V4(address) => PRIVATE_V4.iter().any(|network| network.contains(&address)),
@@ -119,10 +112,6 @@ fn ends_with(name: &str, suffix: &str) -> bool {
         .is_some_and(|end| end.eq_ignore_ascii_case(suffix))
 }
 
-fn starts_as_hex(label: &str) -> bool {
-    label.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("0x"))
-}
-
 impl Serialize for HostMatcher {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let private = self.private.then(|| "private".to_owned());
@@ -144,71 +133,77 @@ mod tests {
         matcher
     }
 
+    /// Whether `host`, dialled at `address`, is inside.
+    fn allows(matcher: &HostMatcher, (host, address): (&str, &str)) -> bool {
+        matcher.allows(host, address.parse().expect("an address"))
+    }
+
+    const PUBLIC: &str = "203.0.113.9";
+    const PRIVATE: &str = "10.2.3.4";
+
     #[test]
     fn what_is_inside_by_default() {
         let matcher = matcher(&[]);
-        for host in [
-            "payment",
-            "Payment",
-            "payment.",
-            "localhost",
-            "payment.shop.svc",
-            "payment.shop.svc.cluster.local",
-            "db.internal",
-            "printer.LOCAL",
-            "127.0.0.1",
-            "10.2.3.4",
-            "172.31.0.1",
-            "192.168.1.1",
-            "100.100.0.1",
-            "::1",
-            "[::1]",
-            "fd00::1",
-            "[fe80::1]",
-            "::ffff:10.0.0.1",
+        for destination in [
+            ("payment", PRIVATE),
+            ("payment.example.com", PRIVATE),
+            ("payment.shop.svc", PRIVATE),
+            // Cluster networks may have public addresses; nobody outside can own these names.
+            ("payment.shop.svc", PUBLIC),
+            ("payment.shop.svc.cluster.local.", "2600:1f14::7"),
+            ("printer.LOCAL", PUBLIC),
+            ("127.0.0.1", "127.0.0.1"),
+            ("172.31.0.1", "172.31.0.1"),
+            ("192.168.1.1", "192.168.1.1"),
+            ("100.100.0.1", "100.100.0.1"),
+            ("::1", "::1"),
+            ("[fd00::1]", "fd00::1"),
+            ("fe80::1", "fe80::1"),
+            ("a", "::ffff:10.0.0.1"),
         ] {
-            assert!(matcher.allows(host), "{host}");
+            assert!(allows(&matcher, destination), "{destination:?}");
         }
-        for host in [
-            "",
-            ".",
-            "example.com",
-            "payment.example.com",
-            "internal.example",
-            "notlocal.svc.example",
-            "8.8.8.8",
-            "172.32.0.1",
-            "100.128.0.1",
-            "2001:db8::1",
-            "[2606:4700::1]",
-            "::ffff:8.8.8.8",
-            "134744072",
-            "0x08080808",
-            "8.8.2056",
-            "0X8.0x8",
-            "é.é",
-            "é.x",
+        for destination in [
+            // A search domain or an entry in /etc/hosts leads anywhere.
+            ("payment", PUBLIC),
+            ("localhost", PUBLIC),
+            ("example.com", PUBLIC),
+            ("internal.example", PUBLIC),
+            ("notlocal.svc.example", PUBLIC),
+            ("8.8.8.8", "8.8.8.8"),
+            ("172.32.0.1", "172.32.0.1"),
+            ("100.128.0.1", "100.128.0.1"),
+            ("[2606:4700::1]", "2606:4700::1"),
+            ("a", "::ffff:8.8.8.8"),
+            ("134744072", "8.8.8.8"),
+            ("é.x", PUBLIC),
         ] {
-            assert!(!matcher.allows(host), "{host}");
+            assert!(!allows(&matcher, destination), "{destination:?}");
         }
     }
 
     #[test]
     fn additions_and_none() {
-        let added = matcher(&["*.shop.example", "partner.example", "203.0.113.0/24", "2001:db8::/32"]);
-        for host in ["a.shop.example", "A.B.Shop.Example", "PARTNER.example.", "203.0.113.9", "2001:db8::5", "payment"]
-        {
-            assert!(added.allows(host), "{host}");
+        let added = matcher(&["*.shop.example", "partner.example", "203.0.114.0/24", "2001:db8::/32"]);
+        for destination in [
+            ("a.shop.example", PUBLIC),
+            ("A.B.Shop.Example", PUBLIC),
+            ("PARTNER.example.", PUBLIC),
+            ("anything", "203.0.114.9"),
+            ("2001:db8::5", "2001:db8::5"),
+            ("payment", PRIVATE),
+        ] {
+            assert!(allows(&added, destination), "{destination:?}");
         }
-        for host in ["shop.example", "a.shop.example.com", "xpartner.example", "203.0.114.1"] {
-            assert!(!added.allows(host), "{host}");
+        for host in ["shop.example", "a.shop.example.com", "xpartner.example", "payment"] {
+            assert!(!allows(&added, (host, PUBLIC)), "{host}");
         }
         let only = matcher(&["none", "payment"]);
-        assert!(only.allows("payment"));
+        assert!(allows(&only, ("payment", PUBLIC)));
         for host in ["orders", "127.0.0.1", "payment.shop.svc"] {
-            assert!(!only.allows(host), "{host}");
+            assert!(!allows(&only, (host, PRIVATE)), "{host}");
         }
-        assert!(matcher(&["*"]).allows("example.com"));
+        assert!(allows(&matcher(&["*"]), ("example.com", PUBLIC)));
     }
 
     #[test]

@@ -77,7 +77,12 @@ fn every_mistake_is_reported_and_says_what_to_do() {
         ("+ --inbound-tls-cert /nowhere/cert", "--inbound-tls-cert: cannot read /nowhere/cert: No such file"),
         ("+ --upstream-tls-key /nowhere/key", "--upstream-tls-key goes with a certificate, and there is none"),
         ("+ --upstream-ca /nowhere/ca", "--upstream-ca: cannot read /nowhere/ca: No such file"),
-        ("+ --mode transparent", "--mode \"transparent\": must be explicit: this version does not redirect traffic"),
+        ("+ --mode mesh", "--mode \"mesh\": must be explicit or transparent"),
+        ("+ --opaque-port 0", "--opaque-port \"0\": must be a port from 1 to 65535, or a range such as 8000-8100"),
+        ("--service a --mode transparent --inbound off --outbound off", "nothing to carry"),
+        ("--service a --mode transparent --inbound 0.0.0.0:1 --inbound 0.0.0.0:2", "--inbound \"0.0.0.0:2\": all"),
+        ("--service a --mode transparent --outbound 127.0.0.1:15006", "both listen on 127.0.0.1:15006"),
+        ("--service a --mode transparent --outbound-allow 10.0.0.0/8", "--outbound-allow names clients"),
         ("+ --link-policy sure", "--link-policy \"sure\": must be certain, likely or all"),
         ("+ --analyzer 127.0.0.1:4317", "--analyzer: `127.0.0.1:4317` has no scheme; write http://127.0.0.1:4317"),
         ("+ --analyzer https://a", "--analyzer: `https://a` asks for TLS"),
@@ -256,5 +261,26 @@ fn every_flag_has_its_variable_and_its_help() {
         assert_eq!(variable, format!("RACEWAY_{}", flag.replace('-', "_").to_uppercase()));
         assert!(argument.get_help().is_some(), "--{flag} has no help");
         assert!(argument.get_help_heading().is_some(), "--{flag} stands under no heading");
+    }
+}
+
+#[test]
+fn transparent_mode_has_a_listener_for_each_direction() {
+    let redirected = |flags: &str| {
+        let config = check(&format!("--service a --mode transparent {flags}"), &[]);
+        let config = config.unwrap_or_else(|errors| panic!("{flags}: {errors:?}"));
+        assert_eq!(config.outbound, None, "there is no forward proxy");
+        let it = config.redirected.unwrap_or_else(|| panic!("{flags}: nothing is redirected"));
+        let text = |address: Option<SocketAddr>| address.map_or("off".to_owned(), |address| address.to_string());
+        (format!("{} {}", text(it.inbound), text(it.outbound)), config.inbound.len())
+    };
+    assert_eq!(redirected(""), ("0.0.0.0:15006 127.0.0.1:15001".to_owned(), 0));
+    assert_eq!(redirected("--inbound 10.0.0.1:6 --outbound off"), ("10.0.0.1:6 off".to_owned(), 0));
+    // Beside it, explicit listeners stay what they are.
+    assert_eq!(redirected("--inbound 0.0.0.0:80=app:90 --inbound off"), ("off 127.0.0.1:15001".to_owned(), 1));
+    let config = valid("--opaque-port 5432,9000-9100");
+    assert!(config.redirected.is_none());
+    for (port, opaque) in [(5432, true), (8999, false), (9000, true), (9100, true), (9101, false)] {
+        assert_eq!(config.is_opaque(port), opaque, "{port}");
     }
 }

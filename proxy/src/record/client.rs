@@ -1,5 +1,7 @@
 //! CLIENT spans: what the application asks of others.
 
+use std::net::IpAddr;
+
 use super::*;
 use crate::context::{self, Clocked, Context, Speaks, Stamp};
 use crate::link::Link;
@@ -101,11 +103,11 @@ impl ClientSpan {
         }
     }
 
-    /// Writes the context that goes to the network.
-    pub(crate) fn stamp(&mut self, head: &mut impl RequestHead) {
+    /// Writes the context that goes to the network, at this address.
+    pub(crate) fn stamp(&mut self, head: &mut impl RequestHead, peer: Option<IpAddr>) {
         let config = &self.sidecar.config;
         let place = &self.place;
-        let inside = config.propagate_to.allows(&self.target.host);
+        let inside = peer.is_some_and(|peer| config.propagate_to.allows(&self.target.host, peer));
         self.sent = self.strand.strand(|strand| {
             let sent = strand.send();
             let stamp = Stamp {
@@ -128,10 +130,10 @@ impl ClientSpan {
     }
 
     /// The same for a second attempt: another clock and another id for the callee, who may have read the first.
-    pub(crate) fn stamp_again(&mut self, head: &mut impl RequestHead) {
+    pub(crate) fn stamp_again(&mut self, head: &mut impl RequestHead, address: Option<IpAddr>) {
         self.minted = new_span_id();
         self.strand.remember_sent(self.minted);
-        self.stamp(head);
+        self.stamp(head, address);
     }
 
     /// The callee has answered.
@@ -246,6 +248,11 @@ impl TcpSpan {
     /// The connection is closed.
     pub(crate) fn close(mut self, error: Option<&std::io::Error>, bytes: (u64, u64)) {
         self.end(error.map(|error| error.kind().to_string()), bytes);
+    }
+
+    /// There never was a connection.
+    pub(crate) fn failed(mut self, failure: &Failure) {
+        self.end(Some(failure.reason().to_owned()), (0, 0));
     }
 
     fn end(&mut self, error: Option<String>, (sent, received): (u64, u64)) {

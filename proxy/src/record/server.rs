@@ -4,6 +4,7 @@ use super::*;
 use crate::context::{self, Clocked, Context, Speaks, Stamp};
 use crate::requests::Handling;
 use crate::sidecar::{new_span_id, new_trace_id};
+use crate::upstream::Target;
 use raceway_trace::clock::Strand;
 
 /// One inbound request.
@@ -17,6 +18,8 @@ pub(crate) struct ServerSpan {
     /// Service and instance of the caller, as its clock names them.
     caller: Option<(String, String)>,
     caller_address: Arc<str>,
+    /// Where a redirected connection was going: what the network says, and not the caller's Host header.
+    original: Option<(Arc<str>, u16)>,
     trace_text: Option<String>,
     speaks: Speaks,
     /// The clock right after the request came, where it holds more than our own first tick.
@@ -30,6 +33,7 @@ impl ServerSpan {
         sidecar: &Arc<Sidecar>,
         context: Context,
         head: &impl RequestHead,
+        target: &Target,
         caller_address: &Arc<str>,
     ) -> Self {
         let call = Call::open(sidecar, head);
@@ -65,6 +69,7 @@ impl ServerSpan {
             method: if joined { Method::Header } else { Method::Root },
             caller,
             caller_address: Arc::clone(caller_address),
+            original: target.original.then(|| (Arc::clone(&target.host), target.port)),
             trace_text: context.trace_text,
             speaks: context.speaks,
             received,
@@ -192,7 +197,10 @@ impl ServerSpan {
         if let Some(peer) = &self.call.peer {
             describe_peer(span, peer, "tls.client.subject_alternative_names");
         }
-        if let Some(authority) = &self.call.authority {
+        if let Some((host, port)) = &self.original {
+            span.set("server.address", &**host);
+            span.set("server.port", *port);
+        } else if let Some(authority) = &self.call.authority {
             let (host, port) = split_authority(authority);
             span.set("server.address", host);
             if let Some(port) = port {

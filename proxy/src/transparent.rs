@@ -1,0 +1,109 @@
+//! `--mode transparent`: connections that the kernel redirected here (`raceway-proxy intercept`).
+//!
+//! The kernel knows where each of them was going. That address is dialled as it is, never loopback in its place: what
+//! the application bound to 127.0.0.1 stays unreachable, and nobody from outside looks like localhost to it.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::net::sockopt::{ip_original_dst, ipv6_original_dst};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::conn::Conn;
+use crate::listen;
+use crate::serve::{self, Way};
+use crate::sidecar::Sidecar;
+use crate::upstream::{Dialer, Target};
+
+/// Listens on an address, and on the one that means the same in the other protocol where this host has it: 0.0.0.0 and
+/// [::], 127.0.0.1 and [::1], on one port.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<Vec<TcpListener>> {
+    let first = listen::bind_only(address)?;
+    let port = first.local_addr()?.port();
+    let twin: IpAddr = match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv6Addr::UNSPECIFIED.into(),
+        IpAddr::V4(Ipv4Addr::LOCALHOST) => Ipv6Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(Ipv6Addr::LOCALHOST) => Ipv4Addr::LOCALHOST.into(),
+        _ => return Ok(vec![first]),
+    };
+    match listen::bind_only(SocketAddr::new(twin, port)) {
+        Ok(second) => Ok(vec![first, second]),
+        // The other protocol is switched off here, so nothing comes by it.
+        Err(error) if matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported) => {
+            tracing::debug!(%error, "listening by one protocol only");
+            Ok(vec![first])
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Serves what is redirected to this listener.
+pub(crate) async fn redirected(sidecar: Arc<Sidecar>, listener: TcpListener, way: Way) {
+    let metrics = match way {
+        Way::Inbound => sidecar.metrics.inbound_listener(),
+        Way::Outbound => sidecar.metrics.outbound_listener(),
+    };
+    listen::accept(listener, sidecar.config.connections_max, sidecar.drain.clone(), metrics, move |stream, caller| {
+        one(Arc::clone(&sidecar), stream, way, caller)
+    })
+    .await;
+}
+
+async fn one(sidecar: Arc<Sidecar>, stream: TcpStream, way: Way, caller: SocketAddr) {
+    match destination(&stream, way, caller, &sidecar.dialer) {
+        Ok(there) => serve::serve(sidecar, stream, Target::original(there), way, caller).await,
+        Err(why) => {
+            static TOLD: AtomicBool = AtomicBool::new(false);
+            // Once in plain sight, as anybody may cause the next ones; the counter has them all.
+            if TOLD.swap(true, Ordering::Relaxed) {
+                tracing::debug!(%caller, "refused a connection: {why}");
+            } else {
+                tracing::warn!(%caller, "refused a connection: {why}");
+            }
+            way.calls(&sidecar).refused("loop");
+            let mut refused = Conn::new(stream);
+            refused.reset();
+        }
+    }
+}
+
+const NOT_REDIRECTED: &str = "it was not redirected here but made to this listener; nothing else is served by it";
+const TO_OURSELVES: &str = "it leads to a listener of this sidecar";
+const OUR_OWN: &str = "it is one of this sidecar's own, come back: run the sidecar as the user that `raceway-proxy \
+                       intercept install --uid` names";
+
+/// Where a connection was going before it was redirected; why it must not be followed, where that leads back here.
+fn destination(stream: &TcpStream, way: Way, caller: SocketAddr, dialer: &Dialer) -> Result<SocketAddr, &'static str> {
+    let here = stream.local_addr().map_err(|_| NOT_REDIRECTED)?;
+    let original = match here {
+        SocketAddr::V4(_) => ip_original_dst(stream).map(SocketAddr::V4),
+        SocketAddr::V6(_) => ipv6_original_dst(stream).map(|there| scoped(there.into(), caller)),
+    };
+    // The kernel has no record of a redirection at all, or one of none.
+    let original = original.map_err(|_| NOT_REDIRECTED)?;
+    if (original.ip(), original.port()) == (here.ip(), here.port()) {
+        return Err(NOT_REDIRECTED);
+    }
+    // Inbound, every destination is an address of this host, whichever it is.
+    if dialer.is_own(original) || way == Way::Inbound && dialer.listens_everywhere_on(original.port()) {
+        return Err(TO_OURSELVES);
+    }
+    if dialer.is_own_call(caller, original) {
+        return Err(OUR_OWN);
+    }
+    Ok(original)
+}
+
+/// A link-local address means nothing without its interface, which the kernel tells for the caller's only.
+fn scoped(mut there: SocketAddr, caller: SocketAddr) -> SocketAddr {
+    if let (SocketAddr::V6(there), SocketAddr::V6(caller)) = (&mut there, caller)
+        && there.ip().is_unicast_link_local()
+        && there.scope_id() == 0
+    {
+        there.set_scope_id(caller.scope_id());
+    }
+    there
+}
