@@ -71,18 +71,19 @@ impl Call {
     }
 
     fn failed(&mut self, failure: &Failure, calls: &Calls) {
-        calls.failed(failure.reason());
+        count(failure, calls);
         self.failure = Some(failure.reason());
         self.status = failure.status();
     }
 
     /// How the exchange ended, once; what is dropped without having ended was abandoned.
-    fn end(&mut self, ending: Result<(), &Failure>) -> bool {
+    fn end(&mut self, ending: Result<(), &Failure>, calls: &Calls) -> bool {
         if std::mem::replace(&mut self.closed, true) {
             return false;
         }
-        if let Err(failure) = ending {
-            self.failure.get_or_insert(failure.reason());
+        if let (Err(failure), None) = (ending, self.failure) {
+            count(failure, calls);
+            self.failure = Some(failure.reason());
         }
         true
     }
@@ -136,6 +137,15 @@ fn describe_peer(span: &mut SpanWriter<'_>, peer: &Peer, names_as: &str) {
     }
     if let Some(name) = &peer.server_name {
         span.set("tls.client.server_name", name.as_str());
+    }
+}
+
+/// Counts a failure where it belongs: the caller's fault, the other side's, or nobody's.
+fn count(failure: &Failure, calls: &Calls) {
+    match failure {
+        Failure::CallerGone => {}
+        Failure::BadRequest(_) | Failure::Overloaded => calls.refused(failure.reason()),
+        _ => calls.failed(failure.reason()),
     }
 }
 

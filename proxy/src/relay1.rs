@@ -352,12 +352,11 @@ impl Exchange1<'_> {
                 };
             }
         }
-        // An application may answer before it has read all of the request, and go on reading.
-        if self.persistent && !self.request.is_ended() && !self.request_stuck {
-            Poll::Pending
-        } else {
-            Poll::Ready(Ok(()))
+        // An application may answer before it has read all of the request, and go on reading until it closes.
+        if !self.request.is_ended() && !self.request_stuck && !up.ended {
+            let _ = ready!(up.poll_fill(cx));
         }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -457,7 +456,12 @@ impl Exchange for Exchange1<'_> {
             return Err(failure);
         }
         // What the application said beyond its answer must not be taken for the next one.
-        self.persistent &= self.pair.up.as_ref().is_some_and(|up| up.input.is_empty());
+        self.persistent &= self.pair.up.as_ref().is_some_and(|up| up.input.is_empty() && !up.ended);
+        let request_ended = self.request.is_ended();
+        self.persistent &= request_ended;
+        if !self.persistent && !request_ended && !self.half_closed {
+            close_politely(&mut self.pair.down).await;
+        }
         Ok(())
     }
 

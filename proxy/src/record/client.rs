@@ -170,7 +170,7 @@ impl ClientSpan {
     }
 
     fn end(&mut self, ending: Result<(), &Failure>, payloads: (u64, u64)) {
-        if !self.call.end(ending) {
+        if !self.call.end(ending, &self.sidecar.metrics.outbound) {
             return;
         }
         let sidecar = &*self.sidecar;

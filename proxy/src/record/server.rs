@@ -157,7 +157,7 @@ impl ServerSpan {
     }
 
     fn end(&mut self, ending: Result<(), &Failure>, payloads: (u64, u64)) {
-        if !self.call.end(ending) {
+        if !self.call.end(ending, &self.sidecar.metrics.inbound) {
             return;
         }
         let sidecar = &*self.sidecar;

@@ -10,6 +10,7 @@ mod critical_path;
 mod demo;
 mod endings;
 mod forward_proxy;
+mod hostile;
 mod in_a_row;
 mod intercept;
 mod malformed;

@@ -143,6 +143,15 @@ fn requests() -> Vec<Row> {
             ],
         ),
         (
+            "an answer before the body is through, on a connection that ends, which goes on",
+            vec![
+                caller("POST / HTTP/1.1\r\nHost: app\r\nConnection: close\r\nContent-Length: 4\r\n\r\nab"),
+                app("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"),
+                caller("cd"),
+                ends(Side::App),
+            ],
+        ),
+        (
             "requests in one go are answered one after the other",
             vec![
                 caller([GET, GET].concat()).arrives_as(GET),

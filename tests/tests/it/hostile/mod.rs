@@ -1,0 +1,7 @@
+//! What strangers may send, and what must happen: a clear answer or a closed connection, a counter by reason, no panic,
+//! no other connection's trouble, and memory that stays bounded.
+
+mod floods;
+mod requests;
+mod responses;
+mod stage;
