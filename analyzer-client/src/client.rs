@@ -2,15 +2,17 @@
 
 use std::error::Error;
 use std::fmt::Write;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, TE, USER_AGENT};
 use http::{Method, Request, Uri};
 use http_body_util::Full;
+use raceway_tls::{Look, Trouble};
 use tokio::time::timeout;
 
 use crate::compress::Compressor;
-use crate::connection::{ConnectError, Connection, ExchangeError};
+use crate::connection::{self, ConnectError, Connection, ExchangeError};
 use crate::endpoint::{Compression, Endpoint, Protocol};
 use crate::otlp::reply::{self, Verdict};
 
@@ -71,6 +73,8 @@ pub(crate) struct Client {
     compressor: Compressor,
     /// The strongest compression that the receiver is not known to lack.
     compression: Compression,
+    /// When the endpoint's certificates were last looked at.
+    looked: Option<Instant>,
     /// Connections opened so far.
     pub(crate) connects: u64,
 }
@@ -78,7 +82,7 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(endpoint: Endpoint) -> Self {
         let compression = endpoint.compression();
-        Self { endpoint, connection: None, compressor: Compressor::default(), compression, connects: 0 }
+        Self { endpoint, connection: None, compressor: Compressor::default(), compression, looked: None, connects: 0 }
     }
 
     /// What bodies are compressed with at present.
@@ -118,6 +122,7 @@ impl Client {
     }
 
     async fn post_compressed(&mut self, signal: Signal, message: &[u8], how: Compression) -> Result<Verdict, NoAnswer> {
+        self.renew_certificates();
         let body = self.body(message, how)?;
         // A receiver that was restarted has left a dead connection behind: that is found out by using it. Sending again
         // is harmless, since receivers know spans by their ids.
@@ -137,6 +142,7 @@ impl Client {
 
     /// Makes sure that there is a connection.
     pub(crate) async fn connect(&mut self) -> Result<(), NoAnswer> {
+        self.renew_certificates();
         if !self.is_connected() {
             self.connection = Some(self.open().await?);
         }
@@ -146,6 +152,17 @@ impl Client {
     /// Whether there is a connection that the other side is not known to have closed.
     pub(crate) fn is_connected(&self) -> bool {
         self.connection.as_ref().is_some_and(|connection| !connection.is_closed())
+    }
+
+    /// Takes changed certificates into use, and with them a new connection.
+    fn renew_certificates(&mut self) {
+        let Some(secure) = self.endpoint.secure() else { return };
+        if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY) {
+            self.looked = Some(Instant::now());
+            if secure.client().look() == Look::Reloaded {
+                self.connection = None;
+            }
+        }
     }
 
     async fn open(&mut self) -> Result<Connection, ConnectError> {
@@ -192,7 +209,7 @@ impl Client {
         *request.method_mut() = Method::POST;
         let authority = self.endpoint.authority();
         let uri = match self.endpoint.protocol() {
-            Protocol::Grpc => format!("http://{authority}{}", signal.grpc_path()),
+            Protocol::Grpc => format!("{}://{authority}{}", self.endpoint.scheme(), signal.grpc_path()),
             Protocol::HttpProtobuf => format!("{}{}", self.endpoint.path(), signal.http_path()),
         };
         *request.uri_mut() = Uri::try_from(uri).expect("made of parts that were parsed when the endpoint was read");
@@ -229,10 +246,23 @@ impl Client {
     }
 }
 
+/// How often certificates are looked at, while there is something to send: a system call per file.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 const AGENT: &str = concat!("raceway-analyzer-client/", env!("CARGO_PKG_VERSION"));
 
 /// The whole chain: hyper keeps what happened in the causes ("connection error: … frame with invalid size").
 fn with_causes(error: &ExchangeError) -> String {
+    // A server of TLS 1.3 says only after the handshake that it wants another certificate.
+    let first: &(dyn Error + 'static) = error;
+    let mut causes = std::iter::successors(Some(first), |&error| error.source());
+    let told = causes.find_map(|error| {
+        let by_h2 = error.downcast_ref::<h2::Error>().and_then(h2::Error::get_io);
+        by_h2.or_else(|| error.downcast_ref()).and_then(Trouble::in_error)
+    });
+    if let Some(trouble) = told {
+        return format!("TLS: {trouble}{}", connection::advice(&trouble));
+    }
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -11,6 +11,8 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
+use raceway_tls::{Alpn, Trouble};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -23,6 +25,9 @@ const CONNECT_MAX: Duration = Duration::from_secs(2);
 
 /// How long resolving a name may take: the usual resolver asks its first server again after five seconds.
 const RESOLVE_MAX: Duration = Duration::from_secs(8);
+
+/// How long a TLS handshake may take: two round trips and a few milliseconds of work.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 
 /// Answers are some bytes long; what is longer is not from a receiver of OTLP.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -43,6 +48,10 @@ pub(crate) enum ConnectError {
     Connect { address: SocketAddr, source: io::Error },
     #[error("{0} did not answer within {CONNECT_MAX:?}; a firewall or NetworkPolicy may block it")]
     ConnectTimeout(SocketAddr),
+    #[error("TLS with `{host}` at {address} failed: {trouble}{}", advice(trouble))]
+    Tls { host: String, address: SocketAddr, trouble: Trouble },
+    #[error("TLS with {0} was not there after {HANDSHAKE_MAX:?}; check that it speaks TLS on that port")]
+    TlsTimeout(SocketAddr),
     #[error("{address} closed the connection at once ({source}); check that it speaks {protocol}")]
     Handshake { address: SocketAddr, protocol: Protocol, source: hyper::Error },
 }
@@ -54,8 +63,20 @@ impl ConnectError {
             Self::Resolve { .. } | Self::ResolveTimeout(_) | Self::NoAddress(_) => "resolve",
             Self::Connect { .. } => "connect",
             Self::ConnectTimeout(_) => "connect timeout",
+            Self::Tls { trouble, .. } => trouble.reason(),
+            Self::TlsTimeout(_) => "tls timeout",
             Self::Handshake { .. } => "handshake",
         }
+    }
+}
+
+/// The setting that mends it.
+pub(crate) fn advice(trouble: &Trouble) -> &'static str {
+    match trouble {
+        Trouble::UnknownIssuer => " (--analyzer-ca, OTEL_EXPORTER_OTLP_CERTIFICATE)",
+        Trouble::ClientCertificate(_) => " (--analyzer-tls-cert, OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE)",
+        Trouble::NotTls => ", or write http://",
+        _ => "",
     }
 }
 
@@ -105,7 +126,24 @@ impl Connection {
                 Ok(Err(source)) => failure = ConnectError::Connect { address, source },
                 Ok(Ok(stream)) => {
                     let protocol = endpoint.protocol();
-                    let opened = Self::over(stream, protocol).await;
+                    // Without it a small request may wait for the acknowledgement of the one before; a failure costs only
+                    // that.
+                    stream.set_nodelay(true).ok();
+                    let opened = match endpoint.secure() {
+                        None => Self::over(stream, protocol).await,
+                        Some(secure) => {
+                            let alpn = match protocol {
+                                Protocol::Grpc => Alpn::Http2,
+                                Protocol::HttpProtobuf => Alpn::Http1,
+                            };
+                            let shaken = secure.client().connect(alpn, endpoint.host(), stream);
+                            let (stream, _) = timeout(HANDSHAKE_MAX, shaken)
+                                .await
+                                .map_err(|_| ConnectError::TlsTimeout(address))?
+                                .map_err(|trouble| ConnectError::Tls { host: host(), address, trouble })?;
+                            Self::over(stream, protocol).await
+                        }
+                    };
                     return opened.map_err(|source| ConnectError::Handshake { address, protocol, source });
                 }
             }
@@ -113,9 +151,10 @@ impl Connection {
         Err(failure)
     }
 
-    async fn over(stream: TcpStream, protocol: Protocol) -> hyper::Result<Self> {
-        // Without it a small request may wait for the acknowledgement of the one before; a failure costs only that.
-        stream.set_nodelay(true).ok();
+    async fn over<IO>(stream: IO, protocol: Protocol) -> hyper::Result<Self>
+    where
+        IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let tasks = Tasks::default();
         let io = TokioIo::new(stream);
         let sender = match protocol {

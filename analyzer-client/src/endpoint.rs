@@ -2,12 +2,17 @@
 //!
 //! Read [`Endpoint::parse`] first. Names follow OpenTelemetry's `OTEL_EXPORTER_OTLP_*`.
 
+mod secure;
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use http::header::{HeaderName, HeaderValue};
 use http::uri::Uri;
+use raceway_tls::ClientFiles;
+
+pub(crate) use secure::Secure;
 
 /// An OTLP receiver: an analyzer, or any collector.
 ///
@@ -30,6 +35,8 @@ pub struct Endpoint {
     compression: Compression,
     headers: Vec<(HeaderName, HeaderValue)>,
     timeout: Duration,
+    /// For `https://`.
+    secure: Option<Secure>,
 }
 
 /// How OTLP travels.
@@ -69,14 +76,14 @@ pub enum InvalidEndpoint {
     #[error("`{0}` has no scheme; write http://{0}")]
     NoScheme(String),
     /// `ftp://…`.
-    #[error("`{0}` has the scheme `{1}`; only http is spoken here: write http://HOST:PORT")]
+    #[error("`{0}` has the scheme `{1}`; only http and https are spoken here: write http://HOST:PORT")]
     UnknownScheme(String, String),
-    /// `https://…`.
-    #[error(
-        "`{0}` asks for TLS, which this exporter does not speak; write http://HOST:PORT and let a mesh or a collector \
-         beside it encrypt"
-    )]
-    Tls(String),
+    /// Certificates for `http://…`.
+    #[error("`{0}` is reached without TLS, so no certificate is of use there; write https://HOST:PORT")]
+    NoTls(String),
+    /// Certificates that cannot be used.
+    #[error("{0}")]
+    Certificates(String),
     /// `http://:4317`.
     #[error("`{0}` has no host; write http://HOST:PORT")]
     NoHost(String),
@@ -111,7 +118,7 @@ impl Endpoint {
     /// durable commit takes.
     pub const TIMEOUT: Duration = Duration::from_secs(10);
 
-    /// Reads `http://HOST[:PORT][/PATH]`; without a port, 4317 for gRPC and 4318 for HTTP.
+    /// Reads `http[s]://HOST[:PORT][/PATH]`; without a port, 4317 for gRPC and 4318 for HTTP.
     ///
     /// A path is the base under which HTTP's `/v1/traces` and `/v1/metrics` lie. Nothing is resolved here: a name that
     /// does not exist yet may exist later.
@@ -119,8 +126,8 @@ impl Endpoint {
         Parts::parse(url)?.spoken(protocol)
     }
 
-    /// What `OTEL_EXPORTER_OTLP_ENDPOINT`, `_PROTOCOL`, `_HEADERS`, `_COMPRESSION` and `_TIMEOUT` say, or `None` where
-    /// no endpoint is named.
+    /// What `OTEL_EXPORTER_OTLP_ENDPOINT`, `_PROTOCOL`, `_HEADERS`, `_COMPRESSION`, `_TIMEOUT`, `_CERTIFICATE`,
+    /// `_CLIENT_CERTIFICATE` and `_CLIENT_KEY` say, or `None` where no endpoint is named.
     ///
     /// Without a protocol it is gRPC, but for an address that names the port of OTLP/HTTP. `variable` looks a name up,
     /// so that a test or a file can stand in for the environment:
@@ -154,7 +161,21 @@ impl Endpoint {
                 milliseconds.ok_or_else(|| InvalidEndpoint::BadTimeout(text.clone()))?,
             ));
         }
+        let files = Self::files_from_otel(&variable);
+        if endpoint.is_secure() && files != ClientFiles::default() {
+            endpoint = endpoint.with_tls(files)?;
+        }
         Ok(Some(endpoint))
+    }
+
+    /// What `OTEL_EXPORTER_OTLP_CERTIFICATE`, `_CLIENT_CERTIFICATE` and `_CLIENT_KEY` name.
+    pub fn files_from_otel(variable: impl Fn(&str) -> Option<String>) -> ClientFiles {
+        let file = |what: &str| {
+            let path = variable(&format!("OTEL_EXPORTER_OTLP_{what}")).map(|text| text.trim().to_owned());
+            path.filter(|path| !path.is_empty()).map(Into::into)
+        };
+        let (ca, certificate, key) = (file("CERTIFICATE"), file("CLIENT_CERTIFICATE"), file("CLIENT_KEY"));
+        ClientFiles { ca, certificate, key, insecure_skip_verify: false }
     }
 
     /// The same with another compression; the default is the strongest that was built in.
@@ -184,6 +205,21 @@ impl Endpoint {
             self.headers.push((name, value));
         }
         Ok(self)
+    }
+
+    /// The same with these certificates in place of whom the system trusts; they are read now, and again when they
+    /// change.
+    pub fn with_tls(mut self, files: ClientFiles) -> Result<Self, InvalidEndpoint> {
+        if self.secure.is_none() {
+            return Err(InvalidEndpoint::NoTls(self.to_string()));
+        }
+        self.secure = Some(Secure::load(files).map_err(|error| InvalidEndpoint::Certificates(error.to_string()))?);
+        Ok(self)
+    }
+
+    /// Whether it is reached by TLS.
+    pub fn is_secure(&self) -> bool {
+        self.secure.is_some()
     }
 
     /// The name or address to connect to, without brackets.
@@ -216,6 +252,14 @@ impl Endpoint {
         format!("{}:{}", self.host, self.port)
     }
 
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.secure.is_some() { "https" } else { "http" }
+    }
+
+    pub(crate) fn secure(&self) -> Option<&Secure> {
+        self.secure.as_ref()
+    }
+
     pub(crate) fn path(&self) -> &str {
         &self.path
     }
@@ -231,6 +275,7 @@ struct Parts<'a> {
     host: String,
     port: Option<u16>,
     path: String,
+    secure: bool,
 }
 
 impl<'a> Parts<'a> {
@@ -243,11 +288,11 @@ impl<'a> Parts<'a> {
         let Some((scheme, rest)) = url.split_once("://") else {
             return Err(InvalidEndpoint::NoScheme(shown()));
         };
-        match scheme.to_ascii_lowercase().as_str() {
-            "http" => {}
-            "https" => return Err(InvalidEndpoint::Tls(shown())),
+        let secure = match scheme.to_ascii_lowercase().as_str() {
+            "http" => false,
+            "https" => true,
             _ => return Err(InvalidEndpoint::UnknownScheme(shown(), scheme.to_owned())),
-        }
+        };
         // The parser below takes a missing host for a syntax error, which would hide what is missing.
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         if authority.contains('@') {
@@ -267,7 +312,8 @@ impl<'a> Parts<'a> {
             Some(_) => Some(uri.port_u16().filter(|&port| port > 0).ok_or_else(|| InvalidEndpoint::BadPort(shown()))?),
             None => None,
         };
-        Ok(Self { url, host: host.to_owned(), port, path: uri.path().trim_end_matches('/').to_owned() })
+        let path = uri.path().trim_end_matches('/').to_owned();
+        Ok(Self { url, host: host.to_owned(), port, path, secure })
     }
 
     fn spoken(self, protocol: Protocol) -> Result<Endpoint, InvalidEndpoint> {
@@ -282,13 +328,14 @@ impl<'a> Parts<'a> {
             compression: Compression::default(),
             headers: Vec::new(),
             timeout: Endpoint::TIMEOUT,
+            secure: self.secure.then(Secure::by_the_system),
         })
     }
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}:{}{}", self.host, self.port, self.path)
+        write!(f, "{}://{}:{}{}", self.scheme(), self.host, self.port, self.path)
     }
 }
 
@@ -398,84 +445,4 @@ fn percent_decoded(text: &str) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_accepted() {
-        for (url, protocol, host, port, shown) in [
-            ("http://127.0.0.1:4317", Protocol::Grpc, "127.0.0.1", 4317, "http://127.0.0.1:4317"),
-            ("HTTP://Analyzer", Protocol::Grpc, "Analyzer", 4317, "http://Analyzer:4317"),
-            (" http://a.b.svc:1/ ", Protocol::Grpc, "a.b.svc", 1, "http://a.b.svc:1"),
-            ("http://[::1]", Protocol::HttpProtobuf, "::1", 4318, "http://[::1]:4318"),
-            ("http://h/otlp/", Protocol::HttpProtobuf, "h", 4318, "http://h:4318/otlp"),
-        ] {
-            let endpoint = Endpoint::parse(url, protocol).expect(url);
-            assert_eq!((endpoint.host(), endpoint.port()), (host, port), "{url}");
-            assert_eq!(endpoint.to_string(), shown);
-        }
-    }
-
-    #[test]
-    fn one_flaw_each() {
-        use InvalidEndpoint::*;
-        let text = String::from;
-        for (url, expected) in [
-            ("", Empty),
-            ("  ", Empty),
-            ("analyzer:4317", NoScheme(text("analyzer:4317"))),
-            ("analyzer", NoScheme(text("analyzer"))),
-            ("ftp://h:1", UnknownScheme(text("ftp://h:1"), text("ftp"))),
-            ("://h:1", UnknownScheme(text("://h:1"), text(""))),
-            ("https://h:4317", Tls(text("https://h:4317"))),
-            ("http://", NoHost(text("http://"))),
-            ("http://:4317", NoHost(text("http://:4317"))),
-            ("http:///x", NoHost(text("http:///x"))),
-            ("http://h:0", BadPort(text("http://h:0"))),
-            ("http://h:", BadPort(text("http://h:"))),
-            ("http://h:65536", BadPort(text("http://h:65536"))),
-            ("http://me:secret@h:1", Credentials(text("http://…@h:1"))),
-            ("http://h:1?x=1", Query(text("http://h:1?x=1"))),
-            ("http://h:1/#x", Query(text("http://h:1/#x"))),
-            ("http://h:1/otlp", Path(text("http://h:1/otlp"))),
-        ] {
-            assert_eq!(Endpoint::parse(url, Protocol::Grpc), Err(expected), "{url}");
-        }
-        for url in ["http://a b", "http://[::1", "http://h:x", "http://h\u{7f}"] {
-            assert!(Endpoint::parse(url, Protocol::Grpc).is_err(), "{url}");
-        }
-    }
-
-    #[test]
-    fn the_variables_of_opentelemetry() {
-        let read = |pairs: &'static [(&str, &str)]| {
-            Endpoint::from_otel(|name| {
-                let name = name.strip_prefix("OTEL_EXPORTER_OTLP_")?;
-                pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
-            })
-        };
-        assert_eq!(read(&[]), Ok(None));
-        assert_eq!(read(&[("ENDPOINT", "")]), Ok(None));
-        let full = read(&[
-            ("ENDPOINT", "http://h"),
-            ("PROTOCOL", "http/protobuf"),
-            ("COMPRESSION", "gzip"),
-            ("TIMEOUT", "250"),
-            ("HEADERS", "authorization=Bearer%20k, x-tenant=t"),
-        ]);
-        let full = full.expect("all of it is valid").expect("an endpoint is named");
-        assert_eq!(full.to_string(), "http://h:4318");
-        assert_eq!(full.compression(), Compression::Gzip);
-        assert_eq!(full.timeout(), Duration::from_millis(250));
-        let values: Vec<_> = full.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-        assert_eq!(values, [("authorization", &b"Bearer k"[..]), ("x-tenant", b"t")]);
-        for (url, protocol) in [("http://h", Protocol::Grpc), ("http://h:4318/x", Protocol::HttpProtobuf)] {
-            let endpoint = Endpoint::from_otel(|name| name.ends_with("_ENDPOINT").then(|| url.to_owned()));
-            assert_eq!(endpoint.expect(url).map(|endpoint| endpoint.protocol()), Some(protocol), "{url}");
-        }
-        for flaw in [("PROTOCOL", "http/json"), ("COMPRESSION", "br"), ("TIMEOUT", "0"), ("HEADERS", "k%zz=%4")] {
-            let pairs: &'static [(&str, &str)] = Box::leak(Box::new([("ENDPOINT", "http://h"), flaw]));
-            assert!(read(pairs).is_err(), "{flaw:?}");
-        }
-    }
-}
+mod tests;

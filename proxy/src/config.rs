@@ -213,6 +213,7 @@ impl Config {
         }
         let upstream_tls = check.upstream_tls(&args.tls, routes.iter().any(|route| route.tls));
         let analyzer = check.analyzer(given(args.analyzer), given(args.compression), &variable);
+        let analyzer = analyzer.map(|endpoint| check.analyzer_tls(endpoint, &args.tls, &variable));
         let sample = check.sample(given(args.sample), &variable);
         let link_policy = check.value("--link-policy", &args.link_policy, LinkPolicy::parse);
         let propagators = check.propagators(args.propagators, &variable);

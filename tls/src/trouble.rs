@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use tokio_rustls::rustls::{AlertDescription, CertificateError, Error};
+use tokio_rustls::rustls::{CertificateError, Error};
 
 /// What went wrong in a handshake, or what the other side said of ours after it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,7 +75,11 @@ impl Trouble {
     /// What a failed read or write says about TLS, if it does: with TLS 1.3 a server tells that it does not accept a
     /// client's certificate only after the client has begun to talk.
     pub fn in_error(error: &io::Error) -> Option<Self> {
-        error.get_ref()?.downcast_ref::<Error>().map(Self::of)
+        match error.get_ref()?.downcast_ref::<Error>() {
+            Some(error) => Some(Self::of(error)),
+            // The HTTP/2 library keeps only the text of an error.
+            None => error.to_string().strip_prefix(ALERT).map(Self::of_alert),
+        }
     }
 
     /// Why a handshake failed.
@@ -87,7 +91,7 @@ impl Trouble {
         match error {
             Error::InvalidCertificate(error) => Self::of_certificate(error),
             Error::NoCertificatesPresented => Self::NoCertificate,
-            Error::AlertReceived(alert) => Self::of_alert(*alert),
+            Error::AlertReceived(alert) => Self::of_alert(&format!("{alert:?}")),
             Error::PeerIncompatible(why) => Self::Incompatible(format!("{why:?}")),
             Error::NoApplicationProtocol => Self::Alpn("any protocol that is offered"),
             Error::InvalidMessage(_) => Self::NotTls,
@@ -104,29 +108,36 @@ impl Trouble {
             }
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotYetValid,
             CertificateError::NotValidForName => Self::NameMismatch(Vec::new()),
-            CertificateError::NotValidForNameContext { presented, .. } => Self::NameMismatch(presented.clone()),
+            CertificateError::NotValidForNameContext { presented, .. } => {
+                // They come as `DnsName("payment")`.
+                let name = |shown: &String| shown.split('"').nth(1).unwrap_or(shown).to_owned();
+                Self::NameMismatch(presented.iter().map(name).collect())
+            }
             error => Self::BadCertificate(error.to_string()),
         }
     }
 
-    fn of_alert(alert: AlertDescription) -> Self {
-        let told = || format!("alert {alert:?}");
+    fn of_alert(alert: &str) -> Self {
+        let told = || format!("alert {alert}");
         match alert {
-            AlertDescription::BadCertificate
-            | AlertDescription::UnsupportedCertificate
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::UnknownCA
-            | AlertDescription::AccessDenied
-            | AlertDescription::CertificateRequired => Self::ClientCertificate(told()),
-            AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity => Self::Incompatible(told()),
-            AlertDescription::NoApplicationProtocol => Self::Alpn("the protocol that is offered"),
-            AlertDescription::UnrecognisedName => Self::NameMismatch(Vec::new()),
+            "BadCertificate"
+            | "UnsupportedCertificate"
+            | "CertificateRevoked"
+            | "CertificateExpired"
+            | "CertificateUnknown"
+            | "UnknownCA"
+            | "AccessDenied"
+            | "CertificateRequired" => Self::ClientCertificate(told()),
+            "ProtocolVersion" | "InsufficientSecurity" => Self::Incompatible(told()),
+            "NoApplicationProtocol" => Self::Alpn("the protocol that is offered"),
+            "UnrecognisedName" => Self::NameMismatch(Vec::new()),
             _ => Self::Other(format!("the other side ended the handshake: {}", told())),
         }
     }
 }
+
+/// What rustls puts before an alert's name.
+const ALERT: &str = "received fatal alert: ";
 
 fn ago(since: &Option<Duration>) -> String {
     match since.map(|since| since.as_secs()) {

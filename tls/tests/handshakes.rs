@@ -85,7 +85,7 @@ async fn each_flaw_of_a_server_has_its_word() {
         (scene.others.issue(&["payment"]), "payment", "tls_unknown_issuer", "CA bundle"),
         (scene.ours.issue_expired(&["payment"]), "payment", "tls_expired", "3 days ago"),
         (scene.ours.issue_early(&["payment"]), "payment", "tls_not_yet_valid", "clock"),
-        (scene.ours.issue(&["payment"]), "orders", "tls_name_mismatch", "payment"),
+        (scene.ours.issue(&["payment"]), "orders", "tls_name_mismatch", "only for payment;"),
         (scene.ours.issue(&["payment"]), "127.0.0.1", "tls_name_mismatch", "payment"),
         (scene.ours.issue(&long), "orders", "tls_name_mismatch", "…"),
     ] {

@@ -75,6 +75,9 @@ fn every_mistake_is_reported_and_says_what_to_do() {
         ),
         ("+ --inbound-tls-client-ca /nowhere", "--inbound-tls-client-ca goes with a certificate, and there is none"),
         ("+ --inbound-tls-cert /nowhere/cert", "--inbound-tls-cert: cannot read /nowhere/cert: No such file"),
+        ("+ --analyzer-ca /nowhere/ca", "--analyzer-ca: `http://127.0.0.1:4317` is reached without TLS"),
+        ("+ --analyzer https://a --analyzer-ca /nowhere/ca", "--analyzer-ca: cannot read /nowhere/ca: No such file"),
+        ("+ --analyzer https://a --analyzer-tls-key /k", "--analyzer-tls-key goes with a certificate"),
         ("+ --upstream-tls-key /nowhere/key", "--upstream-tls-key goes with a certificate, and there is none"),
         ("+ --upstream-ca /nowhere/ca", "--upstream-ca: cannot read /nowhere/ca: No such file"),
         ("+ --mode mesh", "--mode \"mesh\": must be explicit or transparent"),
@@ -85,7 +88,6 @@ fn every_mistake_is_reported_and_says_what_to_do() {
         ("--service a --mode transparent --outbound-allow 10.0.0.0/8", "--outbound-allow names clients"),
         ("+ --link-policy sure", "--link-policy \"sure\": must be certain, likely or all"),
         ("+ --analyzer 127.0.0.1:4317", "--analyzer: `127.0.0.1:4317` has no scheme; write http://127.0.0.1:4317"),
-        ("+ --analyzer https://a", "--analyzer: `https://a` asks for TLS"),
         ("+ --analyzer http://u:secret@a", "--analyzer: `http://…@a` holds a user name"),
         ("+ --admin 15020", "--admin \"15020\": listen on IP:PORT"),
         (

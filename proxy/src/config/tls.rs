@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use raceway_analyzer_client::Endpoint;
 use raceway_tls::{ClientFiles, LoadError, Reloading, ServerFiles};
 use serde::Serialize;
 
 use super::error::{ConfigError, Problem};
-use super::{Check, given};
+use super::{Check, Variable, given};
 
 /// The command line's part about TLS.
 #[derive(Clone, Debug, Default, Args)]
@@ -40,6 +41,19 @@ pub struct TlsArgs {
     /// Its private key [default: in the same file]
     #[arg(long, env = "RACEWAY_UPSTREAM_TLS_KEY", value_name = "FILE")]
     pub upstream_tls_key: Option<String>,
+
+    /// CA bundle that the certificate of an https:// analyzer must be signed by [or OTEL_EXPORTER_OTLP_CERTIFICATE]
+    /// [default: whom the system trusts]
+    #[arg(long, env = "RACEWAY_ANALYZER_CA", value_name = "FILE")]
+    pub analyzer_ca: Option<String>,
+
+    /// Certificate to show to an analyzer that wants one [or OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE]
+    #[arg(long, env = "RACEWAY_ANALYZER_TLS_CERT", value_name = "FILE")]
+    pub analyzer_tls_cert: Option<String>,
+
+    /// Its private key [or OTEL_EXPORTER_OTLP_CLIENT_KEY] [default: in the same file]
+    #[arg(long, env = "RACEWAY_ANALYZER_TLS_KEY", value_name = "FILE")]
+    pub analyzer_tls_key: Option<String>,
 
     /// Take any certificate of an https:// route for the right one: encrypted, but to whom is not known. Logs a warning
     /// at every start
@@ -95,6 +109,39 @@ impl Check {
             self.unusable(&error, "--inbound-tls-cert", &named);
         }
         Some(InboundTls { files, plain_text })
+    }
+
+    /// How the analyzer is reached, where that is by TLS.
+    pub(super) fn analyzer_tls(&mut self, endpoint: Endpoint, args: &TlsArgs, variable: Variable) -> Endpoint {
+        let path = |text: &Option<String>| given(text.clone()).map(PathBuf::from);
+        let given = [
+            ("--analyzer-ca", path(&args.analyzer_ca)),
+            ("--analyzer-tls-cert", path(&args.analyzer_tls_cert)),
+            ("--analyzer-tls-key", path(&args.analyzer_tls_key)),
+        ];
+        let flag = given.iter().find(|(_, path)| path.is_some()).map(|(flag, _)| *flag);
+        let [(_, ca), (_, certificate), (_, key)] = given;
+        let stated = Endpoint::files_from_otel(variable);
+        let files = ClientFiles {
+            ca: ca.or(stated.ca),
+            // A key belongs to its certificate: one of them alone is not mixed with another's.
+            key: if certificate.is_some() || key.is_some() { key } else { stated.key },
+            certificate: certificate.or(stated.certificate),
+            insecure_skip_verify: false,
+        };
+        if files == ClientFiles::default() || flag.is_none() && !endpoint.is_secure() {
+            return endpoint;
+        }
+        if files.key.is_some() && files.certificate.is_none() {
+            let wants = "--analyzer-tls-cert";
+            self.errors.push(ConfigError::NoCertificate { setting: "--analyzer-tls-key", wants });
+            return endpoint;
+        }
+        endpoint.clone().with_tls(files).unwrap_or_else(|error| {
+            let setting = flag.unwrap_or("OTEL_EXPORTER_OTLP_*");
+            self.errors.push(ConfigError::Analyzer { setting, error });
+            endpoint
+        })
     }
 
     /// The error under the setting that names its file.

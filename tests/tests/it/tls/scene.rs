@@ -117,6 +117,19 @@ pub(crate) async fn metric_becomes(stack: &Stack, service: &str, sample: &str, v
     }
 }
 
+/// Waits until a sidecar has logged this.
+pub(crate) async fn log_says(stack: &Stack, service: &str, text: &str) {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let log = stack.sidecar(service).log();
+        if log.contains(text) {
+            return;
+        }
+        assert!(Instant::now() < until, "{text:?} is not in {log}");
+        sleep(LOOK_EVERY).await;
+    }
+}
+
 /// nginx with a few servers; ends with the test, also with a test that is killed.
 pub(crate) struct Nginx {
     shell: Child,
