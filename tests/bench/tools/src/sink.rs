@@ -3,8 +3,6 @@
 //! The first line it prints is its port. Every line that comes in is answered by one JSON line with the counts so far;
 //! it ends with its standard input, so it never outlives whoever started it.
 
-#![forbid(unsafe_code)]
-
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -31,8 +29,12 @@ const UNIMPLEMENTED: &str = "12";
 /// Flow-control windows, larger than any batch, so that no sender waits for an update.
 const WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> io::Result<()> {
+/// Serves until standard input ends.
+pub(crate) fn run() -> io::Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_io().build()?.block_on(serve())
+}
+
+async fn serve() -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?.port());
     std::thread::spawn(answer_questions);
