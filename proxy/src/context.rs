@@ -1,5 +1,7 @@
 //! Trace context: what a message says, and what we write into it.
 
+use std::cell::Cell;
+
 use raceway_trace::b3::{self, B3};
 use raceway_trace::clock::Strand;
 use raceway_trace::jaeger::{self, UberTraceId};
@@ -271,7 +273,9 @@ pub(crate) fn stamp(head: &mut impl Fields, stamp: &Stamp<'_>, propagators: &Pro
 const RACEWAY: [&str; 3] = [raceway_clock::NAME, x_raceway::TRACE_ID_NAME, x_raceway::VC_NAME];
 
 fn write_clock(head: &mut impl Fields, trace_id: TraceId, clock: &Clocked<'_>, others: usize, wanted: Speaks) {
-    let mut values = Vec::with_capacity(512);
+    // Kept for the next request; taken, so that it is nobody else's meanwhile.
+    let mut values = VALUES.take();
+    values.clear();
     let projection = wanted.projection.then_some(clock.strand.projection());
     let written = stamp::clocks(&clock.fields(trace_id), projection, others, &mut values);
     for (name, wanted, at) in [
@@ -283,7 +287,17 @@ fn write_clock(head: &mut impl Fields, trace_id: TraceId, clock: &Clocked<'_>, o
             None => head.remove(name),
         }
     }
+    values.shrink_to(VALUES_KEPT_MAX);
+    VALUES.set(values);
 }
+
+thread_local! {
+    /// Where the values of clock headers are written before they go into a head.
+    static VALUES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Long clocks must not keep their memory for ever.
+const VALUES_KEPT_MAX: usize = 4096;
 
 /// Writes the clock into an answer, in the headers that the request carried.
 pub(crate) fn stamp_reply(head: &mut impl Fields, trace_id: TraceId, clock: &Clocked<'_>, wanted: Speaks) {

@@ -100,7 +100,8 @@ pub fn connections_for(files_max: u64, wanted: usize) -> usize {
     // Two for each, as it leads somewhere; a hundred for listeners, the admin listener's connections and the exporter.
     let room = files_max.saturating_sub(100).max(files_max / 2) / 2;
     let room = usize::try_from(room).unwrap_or(usize::MAX);
-    if room < wanted {
+    // A few less than asked for are not worth a line at every start.
+    if room < wanted / 10 * 9 {
         tracing::info!(files_max, wanted, room, "the limit on open files leaves room for fewer connections");
     }
     wanted.min(room)

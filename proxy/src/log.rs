@@ -1,5 +1,6 @@
 //! Where the sidecar's own log goes: standard error, as text for people or JSON for collectors.
 
+use std::io::IsTerminal;
 use std::sync::OnceLock;
 
 use tracing::level_filters::LevelFilter;
@@ -15,7 +16,9 @@ static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
 /// Starts logging as configured; the first call of a process counts.
 pub(crate) fn start(config: &Config) {
     let (level, handle) = reload::Layer::new(config.log_level);
-    let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    // Colours are for people, not for files and collectors; see no-color.org.
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let lines = fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(colours);
     let log = tracing_subscriber::registry().with(level);
     let started = match config.log_format {
         LogFormat::Json => log.with(lines.json().flatten_event(true)).try_init(),

@@ -43,6 +43,18 @@ impl Addresses {
         })
     }
 
+    /// The same in words, for the log.
+    pub fn summary(&self) -> String {
+        let list = |name: &str, addresses: &[SocketAddr]| {
+            addresses.iter().map(|address| format!("{name} {address}")).collect::<Vec<_>>()
+        };
+        let inbound = list("inbound", &self.inbound);
+        let routes = list("route", &self.routes);
+        let others = [("outbound", self.outbound), ("admin", self.admin), ("control", self.control)];
+        let others = others.into_iter().flat_map(|(name, address)| list(name, address.as_slice()));
+        inbound.into_iter().chain(routes).chain(others).collect::<Vec<_>>().join(", ")
+    }
+
     fn write_to(&self, path: &Path) -> io::Result<()> {
         let mut file = std::fs::File::create(path)?;
         serde_json::to_writer(&mut file, self)?;

@@ -161,7 +161,7 @@ async fn serve_until_stopped(mut config: Config, background: &Background) -> Res
     let (grace, ready_file) = (config.grace, config.ready_file.clone());
     let sidecar = Arc::new(Sidecar::new(config, metrics, exporter.clone(), edges, dialer, drain.clone(), termination));
     let mut accepting = listeners.serve(&sidecar);
-    tracing::info!(service = &*sidecar.config.identity.service, analyzer = %sidecar.config.analyzer, "serving");
+    tracing::info!(service = &*sidecar.config.identity.service, analyzer = %sidecar.config.analyzer, listening = addresses.summary(), "serving");
     for warning in &sidecar.config.warnings {
         tracing::warn!("{warning}");
     }

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use raceway_analyzer_client::{EdgeCounters, Exporter};
-use raceway_trace::clock::Component;
+use raceway_trace::clock::{Instance, Strand, VectorClock};
 use raceway_trace::traceparent::Flags;
+use raceway_trace::x_raceway::Projection;
 use raceway_trace::{SpanId, TraceId};
 
 use crate::config::Config;
@@ -40,6 +41,8 @@ pub(crate) struct Sidecar {
     pub(crate) templates: Mutex<Templates>,
     adopted: Mutex<Adopted>,
     strands: AtomicU64,
+    /// What their names have in common.
+    instance: Instance,
 }
 
 #[derive(Default)]
@@ -58,6 +61,7 @@ impl Sidecar {
         drain: Drain,
         termination: Option<Termination>,
     ) -> Self {
+        let instance = Instance::new(&config.identity.service, &config.identity.instance);
         let templates = Templates::new(config.route_patterns.clone());
         metrics.watch_templates(templates.learned());
         Self {
@@ -73,6 +77,7 @@ impl Sidecar {
             requests: Requests::new(),
             adopted: Mutex::default(),
             strands: AtomicU64::new(1),
+            instance,
         }
     }
 
@@ -100,13 +105,12 @@ impl Sidecar {
         link::resolve(context, &self.requests, self.config.link_policy, Instant::now())
     }
 
-    /// The name of a new strand: never used before and never again, as the instance is random per process.
-    pub(crate) fn new_strand(&self) -> Component {
-        Component::strand(
-            &self.config.identity.service,
-            &self.config.identity.instance,
-            self.strands.fetch_add(1, Ordering::Relaxed),
-        )
+    /// A new strand, which knows what came with its request. Its name was never used before and never will be again,
+    /// as the instance is random per process.
+    pub(crate) fn new_strand(&self, inbound: Option<&VectorClock>, projection: Option<&Projection>) -> Strand {
+        let own = self.instance.strand(self.strands.fetch_add(1, Ordering::Relaxed));
+        let service = self.instance.service().unwrap_or(&own).clone();
+        Strand::receive_as(service, own, inbound, projection)
     }
 
     /// Whether the id that a caller minted may become a SERVER span's: only the first time.

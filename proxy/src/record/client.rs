@@ -9,7 +9,6 @@ use crate::requests::Handling;
 use crate::sidecar::{new_span_id, new_trace_id};
 use crate::upstream::Target;
 use raceway_trace::TraceId;
-use raceway_trace::clock::Strand;
 
 /// One outbound call.
 pub(crate) struct ClientSpan {
@@ -296,8 +295,7 @@ fn place(sidecar: &Sidecar, context: Context, link: Link) -> (Arc<Handling>, Pla
     let forwarded = context.clock.as_ref().map(|clock| &clock.clock);
     // A strand of the call's own: what nobody can tell to be part of a request happens by itself.
     let own_strand = |trace_id, flags, p| {
-        let service = &*sidecar.config.identity.service;
-        let strand = Strand::receive(sidecar.new_strand(), forwarded, context.projection.as_ref(), service);
+        let strand = sidecar.new_strand(forwarded, context.projection.as_ref());
         Handling::new((trace_id, span_id, span_id), (None, None), flags, Vec::new(), p, strand)
     };
     let forwarded_p = context.member.map_or(Probability::CERTAIN, |member| member.p);

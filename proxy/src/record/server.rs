@@ -52,7 +52,7 @@ impl ServerSpan {
         let flags = context.flags.unwrap_or_else(|| if joined { Flags::SAMPLED } else { sidecar.root_flags() });
         let vector = context.clock.as_ref().map(|clock| &clock.clock);
         let service = &*sidecar.config.identity.service;
-        let strand = Strand::receive(sidecar.new_strand(), vector, context.projection.as_ref(), service);
+        let strand = sidecar.new_strand(vector, context.projection.as_ref());
         let received = (strand.clock().len() > 1).then(|| clock_text(strand.clock()));
         let caller = context.clock.map(|clock| (clock.service, clock.instance));
         let p = context.member.map_or(Probability::CERTAIN, |member| member.p);

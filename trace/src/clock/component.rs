@@ -2,10 +2,11 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::io::Write;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::text::{digit, fnv64, write_decimal};
+use crate::text::{digit, fnv64};
 
 /// The longest name of a component, in bytes; longer ones are cut and end in a hash.
 pub const NAME_MAX: usize = 128;
@@ -49,28 +50,7 @@ impl Component {
 
     /// The component of strand `k`. A `#` or `~` within the names becomes `_`, so that the parts stay apart.
     pub fn strand(service: &str, instance: &str, k: u64) -> Self {
-        let mut number = Vec::with_capacity(21);
-        number.push(b'~');
-        write_decimal(k, &mut number);
-        let mut name = String::with_capacity(service.len() + instance.len() + 1 + number.len());
-        let mut part = |text: &str| {
-            if text.contains(['#', '~']) {
-                name.extend(text.chars().map(|char| if matches!(char, '#' | '~') { '_' } else { char }));
-            } else {
-                name.push_str(text);
-            }
-            name.len()
-        };
-        let service_len = part(service);
-        part(instance);
-        name.insert(service_len, '#');
-        if name.len() + number.len() > NAME_MAX {
-            let mut cut = String::with_capacity(NAME_MAX);
-            push_cut(&name, NAME_MAX - number.len(), &mut cut);
-            name = cut;
-        }
-        name.extend(number.into_iter().map(char::from));
-        Self(name.into())
+        Instance::new(service, instance).strand(k)
     }
 
     /// The whole name.
@@ -113,6 +93,44 @@ impl AsRef<str> for Component {
 impl fmt::Display for Component {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// One run of a service: what the names of its strands have in common, worked out once.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    service: Option<Component>,
+    /// `service#instance`.
+    name: Box<str>,
+}
+
+impl Instance {
+    /// A `#` or `~` within the names becomes `_`.
+    pub fn new(service: &str, instance: &str) -> Self {
+        let part = |text: &str| text.replace(['#', '~'], "_");
+        Self { service: Component::new(service), name: format!("{}#{}", part(service), part(instance)).into() }
+    }
+
+    /// The service's name in [`Projection`](crate::x_raceway::Projection)s; `None` where it is empty.
+    pub fn service(&self) -> Option<&Component> {
+        self.service.as_ref()
+    }
+
+    /// The component of strand `k`.
+    pub fn strand(&self, k: u64) -> Component {
+        let mut bytes = [0; NAME_MAX];
+        let mut rest = bytes.as_mut_slice();
+        if rest.write_all(self.name.as_bytes()).and_then(|()| write!(rest, "~{k}")).is_ok() {
+            let len = NAME_MAX - rest.len();
+            if let Some(Ok(text)) = bytes.get(..len).map(str::from_utf8) {
+                return Component(text.into());
+            }
+        }
+        let number = format!("~{k}");
+        let mut cut = String::with_capacity(NAME_MAX);
+        push_cut(&self.name, NAME_MAX - number.len(), &mut cut);
+        cut.push_str(&number);
+        Component(cut.into())
     }
 }
 

@@ -9,6 +9,6 @@ mod component;
 mod strand;
 mod vector;
 
-pub use component::{Component, NAME_MAX};
+pub use component::{Component, Instance, NAME_MAX};
 pub use strand::{Sent, Strand};
 pub use vector::{ENTRIES_MAX, VALUE_MAX, VectorClock};

@@ -53,8 +53,18 @@ impl Strand {
         projection: Option<&Projection>,
         service: &str,
     ) -> Self {
-        let clock = VectorClock::begin(inbound, own.clone());
         let service = Component::new(service).unwrap_or_else(|| own.clone());
+        Self::receive_as(service, own, inbound, projection)
+    }
+
+    /// R1, where the service's name is at hand as a [`Component`]: for whoever receives many requests.
+    pub fn receive_as(
+        service: Component,
+        own: Component,
+        inbound: Option<&VectorClock>,
+        projection: Option<&Projection>,
+    ) -> Self {
+        let clock = VectorClock::begin(inbound, own.clone());
         let mut seen = Projection::new();
         if let Some(projection) = projection {
             seen.merge_max(projection);
