@@ -68,7 +68,7 @@ pub(crate) async fn inbound(sidecar: Arc<Sidecar>, listener: TcpListener, target
         async move {
             match &sidecar.termination {
                 None => serve(sidecar, stream, target, Way::Inbound, caller).await,
-                Some(_) => terminate(sidecar, stream, target, http2, caller).await,
+                Some(_) => Box::pin(terminate(sidecar, stream, target, http2, caller)).await,
             }
         }
     })
@@ -103,7 +103,8 @@ async fn dial(sidecar: &Sidecar, target: &Target) -> Up {
     }
 }
 
-/// Serves one connection that leads to one place.
+/// Serves one connection that leads to one place. Connections are many and mostly idle, so what they wait in is kept
+/// small: what only some need is boxed.
 pub(crate) async fn serve(sidecar: Arc<Sidecar>, stream: TcpStream, target: Target, way: Way, caller: SocketAddr) {
     // Dialled at once, as whoever speaks first decides what this is. Behind TLS nobody speaks first, and what to ask
     // for there depends on what the caller speaks.
@@ -129,7 +130,7 @@ async fn terminate(sidecar: Arc<Sidecar>, stream: TcpStream, target: Target, htt
             converse(Arc::clone(&sidecar), down, up, target, Way::Inbound, caller).await;
         }
         Opened::Refused(stream) => {
-            let mut pair = Pair::new(Conn::new(stream), None, None);
+            let mut pair = Box::new(Pair::new(Conn::new(stream), None, None));
             if !matches!(pair.next(&sidecar.limits, sidecar.patience()).await, Next::Over | Next::Idle) {
                 refuse(&sidecar, pair, Way::Inbound, &Failure::TlsRequired).await;
             }
@@ -153,14 +154,14 @@ async fn converse(
     let nobody_there = failed.is_some();
     let limits = (sidecar.limits.head_bytes, sidecar.config.header_timeout);
     match detect::protocol(&mut down, up.as_mut(), nobody_there, limits).await {
-        Protocol::Http1 => http1(&sidecar, Pair::new(down, up, failed), &target, way, caller).await,
-        Protocol::Http2 => http2(&sidecar, down, (up, failed), target, way, caller).await,
-        Protocol::Other => bytes(&sidecar, down, (up, failed), &target, way).await,
+        Protocol::Http1 => http1(&sidecar, Box::new(Pair::new(down, up, failed)), &target, way, caller).await,
+        Protocol::Http2 => Box::pin(http2(&sidecar, down, (up, failed), target, way, caller)).await,
+        Protocol::Other => Box::pin(bytes(&sidecar, down, (up, failed), &target, way)).await,
         Protocol::Nothing => {}
     }
 }
 
-async fn http1(sidecar: &Arc<Sidecar>, mut pair: Pair, target: &Target, way: Way, caller: Arc<str>) {
+async fn http1(sidecar: &Arc<Sidecar>, mut pair: Box<Pair>, target: &Target, way: Way, caller: Arc<str>) {
     loop {
         match pair.next(&sidecar.limits, sidecar.patience()).await {
             Next::Request => {}
@@ -256,13 +257,13 @@ async fn bytes(sidecar: &Arc<Sidecar>, mut down: Conn, up: Up, target: &Target, 
     }
 }
 
-async fn refuse(sidecar: &Sidecar, mut pair: Pair, way: Way, failure: &Failure) {
+async fn refuse(sidecar: &Sidecar, mut pair: Box<Pair>, way: Way, failure: &Failure) {
     way.calls(sidecar).refused(failure.reason());
     pair.refuse(failure).await;
 }
 
 async fn proxy(sidecar: Arc<Sidecar>, stream: TcpStream, caller: SocketAddr) {
-    let mut pair = Pair::new(Conn::new(stream), None, None);
+    let mut pair = Box::new(Pair::new(Conn::new(stream), None, None));
     let mut others: HashMap<(Arc<str>, u16), Conn> = HashMap::new();
     let mut last: Option<Target> = None;
     loop {
