@@ -174,7 +174,8 @@ impl Metrics {
         );
         let refused = make.counters(
             "refused_total",
-            "Requests answered by the sidecar itself because of what they are or who sent them, by reason.",
+            "Requests answered by the sidecar itself because of what they are or who sent them, and redirected connections \
+             that would have led back to it (loop), by reason.",
             &["direction", "reason"],
         );
         let failures = make.counters(

@@ -29,13 +29,13 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<Vec<TcpListener>> {
         IpAddr::V6(Ipv6Addr::LOCALHOST) => Ipv4Addr::LOCALHOST.into(),
         _ => return Ok(vec![first]),
     };
+    // A kernel without IPv6 has no such file, and one where it is switched off none of its addresses.
+    if twin.is_ipv6() && !std::path::Path::new("/proc/net/if_inet6").exists() {
+        return Ok(vec![first]);
+    }
     match listen::bind_only(SocketAddr::new(twin, port)) {
         Ok(second) => Ok(vec![first, second]),
-        // The other protocol is switched off here, so nothing comes by it.
-        Err(error) if matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported) => {
-            tracing::debug!(%error, "listening by one protocol only");
-            Ok(vec![first])
-        }
+        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => Ok(vec![first]),
         Err(error) => Err(error),
     }
 }

@@ -80,13 +80,15 @@ pub(super) struct ShowArgs {
 }
 
 const INSTALL_HELP: &str = "\
-The rules are those of the network namespace that this runs in: a pod, a container, a host. They need NET_ADMIN (and
-NET_RAW with iptables); the sidecar itself needs no privilege. Only TCP is redirected, and only connections made after
-this: those that are open stay as they are.
+The rules are those of the network namespace that this runs in: a pod, a container, a host. They need NET_ADMIN (and \
+NET_RAW with iptables); the sidecar itself needs no privilege. Only TCP is redirected, and only connections made from \
+now on: those that are open stay as they are.
 
-Outbound: the sidecar's own connections pass, then loopback, then skipped ports and networks; the rest is redirected.
-Inbound: skipped ports pass; the rest is redirected. Start `raceway-proxy --mode transparent` first, or the host takes
-no connection on a redirected port until it runs.";
+Outbound: the sidecar's own connections pass, then what stays on this host (loopback, and its own addresses), then \
+skipped ports and networks; the rest is redirected.
+Inbound: skipped ports pass, and what is forwarded for others (containers); the rest is redirected.
+
+Start `raceway-proxy --mode transparent` first: until it runs, redirected connections are refused.";
 
 /// What the images run the sidecar as.
 const UID: &str = "1500";
