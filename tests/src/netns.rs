@@ -21,10 +21,8 @@ use tokio::task::JoinSet;
 use crate::analyzer::end;
 use crate::{http, program, skip};
 
-/// The inside host's addresses: private ones, and one that is not.
-pub const INSIDE: [&str; 3] = ["10.99.0.1/24", "fd99::1/64", "203.0.113.1/24"];
-/// The outside host's addresses.
-pub const OUTSIDE: [&str; 3] = ["10.99.0.2/24", "fd99::2/64", "203.0.113.2/24"];
+/// The hosts' addresses end in 1 inside and in 2 outside: private ones, and one that is not.
+const NETWORKS: [(&str, u8); 3] = [("10.99.0.", 24), ("fd99::", 64), ("203.0.113.", 24)];
 
 /// What makes a program run as the sidecar's usual user, wherever the test's files lie.
 const AS_SIDECAR: &str = "setpriv --reuid 1500 --regid 1500 --clear-groups --inh-caps +dac_override,+dac_read_search \
@@ -44,15 +42,15 @@ impl World {
     /// where this is not possible.
     pub fn new() -> Option<Self> {
         let make = || {
-            let (inside, outside) = (Namespace::new()?, Namespace::new()?);
+            let (inside, outside) = (Namespace::new(1)?, Namespace::new(2)?);
             let cable =
                 format!("link add wire netns {} type veth peer name wire netns {}", inside.pid(), outside.pid());
             run(Command::new("ip").args(cable.split(' ')))?;
-            for (host, addresses) in [(&inside, INSIDE), (&outside, OUTSIDE)] {
-                for address in addresses {
+            for host in [&inside, &outside] {
+                for (network, bits) in NETWORKS {
                     // Without waiting for the neighbours to object to an IPv6 address.
-                    let nodad = if address.contains(':') { " nodad" } else { "" };
-                    host.try_run(&format!("ip address add {address} dev wire{nodad}"))?;
+                    let nodad = if network.contains(':') { " nodad" } else { "" };
+                    host.try_run(&format!("ip address add {network}{}/{bits} dev wire{nodad}", host.place))?;
                 }
                 host.try_run("ip link set lo up")?;
                 host.try_run("ip link set wire up")?;
@@ -66,44 +64,19 @@ impl World {
             })
             .ok()
     }
-
-    /// Starts a sidecar in transparent mode on the inside host. Its admin listener can be asked from outside.
-    pub async fn sidecar(&self, analyzer: SocketAddr, flags: &str, folder: &Path) -> Sidecar {
-        let net = self.inside.net();
-        let program = program().display().to_string();
-        let mut args = vec![net.as_str()];
-        args.extend(AS_SIDECAR.split_whitespace());
-        args.extend([&program, Part::Proxy.word(), "--service=app", "--mode=transparent"]);
-        let analyzer = format!("--analyzer=http://{analyzer}");
-        args.extend([analyzer.as_str(), "--admin=10.99.0.1:15020"]);
-        args.extend(flags.split_whitespace());
-        let mut child = Child::start(Path::new("nsenter"), args, "app-sidecar", folder, Stdout::Log)
-            .unwrap_or_else(|error| panic!("{error}"));
-        let _: serde_json::Value = child.ready().await.unwrap_or_else(|error| panic!("{error}"));
-        Sidecar { child }
-    }
-
-    /// `raceway-proxy intercept …` on the inside host: its exit code and what it printed, errors included.
-    pub fn intercept(&self, args: &str) -> (Option<i32>, String) {
-        let program = program().display().to_string();
-        let args = [Part::Proxy.word(), "intercept"].into_iter().chain(args.split_whitespace());
-        let output = output(self.inside.command(&program).args(args)).expect("the program starts");
-        let text = [output.stdout.as_slice(), &output.stderr].concat();
-        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
-    }
 }
 
 /// A running sidecar.
 #[derive(Debug)]
 pub struct Sidecar {
     child: Child,
+    admin: SocketAddr,
 }
 
 impl Sidecar {
     /// Its metrics whose line contains all of these words, added up.
     pub async fn count(&self, words: &[&str]) -> f64 {
-        let admin = SocketAddr::from(([10, 99, 0, 1], 15020));
-        let text = http::get(admin, "/metrics", &[]).await.text();
+        let text = http::get(self.admin, "/metrics", &[]).await.text();
         let lines = text.lines().filter(|line| words.iter().all(|word| line.contains(word)));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
@@ -123,16 +96,18 @@ impl Sidecar {
 #[derive(Debug)]
 pub struct Namespace {
     holder: Process,
+    /// What its addresses end in.
+    place: u8,
 }
 
 impl Namespace {
-    fn new() -> Result<Self, String> {
+    fn new(place: u8) -> Result<Self, String> {
         let mut command = Command::new("unshare");
         command.args(["--net", "sh", "-c", "echo made && exec cat"]);
         let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut holder = spawned.map_err(|error| format!("unshare: {error}"))?;
         let said = first_line(&mut holder);
-        let namespace = Self { holder };
+        let namespace = Self { holder, place };
         if said == "made" { Ok(namespace) } else { Err("unshare --net failed".to_owned()) }
     }
 
@@ -142,6 +117,34 @@ impl Namespace {
 
     fn net(&self) -> String {
         format!("--net=/proc/{}/ns/net", self.pid())
+    }
+
+    /// Starts a sidecar in transparent mode here. Its admin listener can be asked from the other host too.
+    pub async fn sidecar(&self, analyzer: SocketAddr, flags: &str, folder: &Path) -> Sidecar {
+        let net = self.net();
+        let program = program().display().to_string();
+        let mut args = vec![net.as_str()];
+        args.extend(AS_SIDECAR.split_whitespace());
+        args.extend([&program, Part::Proxy.word(), "--service=app", "--mode=transparent"]);
+        let analyzer = format!("--analyzer=http://{analyzer}");
+        let admin = SocketAddr::from(([10, 99, 0, self.place], 15020));
+        let listen = format!("--admin={admin}");
+        args.extend([analyzer.as_str(), &listen]);
+        args.extend(flags.split_whitespace());
+        let mut child =
+            Child::start(Path::new("nsenter"), args, &format!("sidecar-{}", self.place), folder, Stdout::Log)
+                .unwrap_or_else(|error| panic!("{error}"));
+        let _: serde_json::Value = child.ready().await.unwrap_or_else(|error| panic!("{error}"));
+        Sidecar { child, admin }
+    }
+
+    /// `raceway-proxy intercept …` here: its exit code and what it printed, errors included.
+    pub fn intercept(&self, args: &str) -> (Option<i32>, String) {
+        let program = program().display().to_string();
+        let args = [Part::Proxy.word(), "intercept"].into_iter().chain(args.split_whitespace());
+        let output = output(self.command(&program).args(args)).expect("the program starts");
+        let text = [output.stdout.as_slice(), &output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
     }
 
     /// A command that runs here.
@@ -170,7 +173,8 @@ impl Namespace {
         Program(process)
     }
 
-    fn enter(&self) -> Result<(), String> {
+    /// Moves the calling thread here, and whatever it opens and starts from now on.
+    pub fn enter(&self) -> Result<(), String> {
         let path = format!("/proc/{}/ns/net", self.pid());
         let file = std::fs::File::open(&path).map_err(|error| format!("{path}: {error}"))?;
         move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).map_err(|error| error.to_string())

@@ -33,26 +33,26 @@ fn installed_twice_is_installed_once_and_removed_is_gone() {
     }
     let Some(world) = World::new() else { return };
     let bare = ruleset(&world);
-    assert_eq!(world.intercept("show"), (Some(0), "nothing is installed\n".to_owned()));
+    assert_eq!(world.inside.intercept("show"), (Some(0), "nothing is installed\n".to_owned()));
     for (backend, state) in [("nft", "nft inet: 6 rules"), ("iptables", "iptables ip: 8 rules; iptables ip6: 8 rules")]
     {
-        let (code, said) = world.intercept(&format!("install --backend {backend}"));
+        let (code, said) = world.inside.intercept(&format!("install --backend {backend}"));
         assert_eq!(code, Some(0), "{said}");
         assert!(said.starts_with(&format!("installed: {state}; ")), "the other backend's rules are gone: {said}");
         let once = rules(&world);
-        let (code, said) = world.intercept(&format!("install --backend {backend}"));
+        let (code, said) = world.inside.intercept(&format!("install --backend {backend}"));
         assert_eq!(code, Some(0), "{said}");
         assert_eq!(rules(&world), once, "{backend}");
-        let (code, shown) = world.intercept("show --json");
+        let (code, shown) = world.inside.intercept("show --json");
         let shown: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
         assert_eq!(
             (code, shown["state"].as_str(), shown["tables"][0]["backend"].as_str()),
             (Some(0), Some("installed"), Some(backend))
         );
     }
-    assert_eq!(world.intercept("remove").0, Some(0));
+    assert_eq!(world.inside.intercept("remove").0, Some(0));
     assert_eq!(rules(&world), Vec::<String>::new());
-    assert_eq!(world.intercept("remove"), (Some(0), "nothing was installed\n".to_owned()));
+    assert_eq!(world.inside.intercept("remove"), (Some(0), "nothing was installed\n".to_owned()));
     // What iptables itself makes on its first use stays, empty: chains that lead nowhere.
     let left: Vec<String> =
         ruleset(&world).into_iter().filter(|line| line.contains("RACEWAY") || line.contains("inet raceway")).collect();
@@ -69,15 +69,15 @@ fn what_a_dry_run_prints_is_what_install_does() {
                  --skip-outbound-cidr 192.0.2.0/24,2001:db8::/32 --inbound-port 1 --outbound-port 2";
     for backend in ["nft", "iptables"] {
         let install = format!("install --backend {backend} {flags}");
-        let (code, script) = world.intercept(&format!("{install} --dry-run"));
+        let (code, script) = world.inside.intercept(&format!("{install} --dry-run"));
         assert_eq!(code, Some(0), "{script}");
         assert_eq!(rules(&world), Vec::<String>::new(), "a dry run does nothing");
         world.inside.run(&script);
         let by_hand = rules(&world);
-        assert_eq!(world.intercept("remove").0, Some(0));
-        assert_eq!(world.intercept(&install).0, Some(0));
+        assert_eq!(world.inside.intercept("remove").0, Some(0));
+        assert_eq!(world.inside.intercept(&install).0, Some(0));
         assert_eq!(rules(&world), by_hand, "{backend}");
-        assert_eq!(world.intercept("remove").0, Some(0));
+        assert_eq!(world.inside.intercept("remove").0, Some(0));
     }
 }
 
@@ -93,16 +93,16 @@ fn rules_that_somebody_took_away_are_missed() {
         ("iptables", "ip6tables -t nat -F PREROUTING"),
     ] {
         let install = format!("install --backend {backend}");
-        assert_eq!(world.intercept(&install).0, Some(0));
+        assert_eq!(world.inside.intercept(&install).0, Some(0));
         world.inside.run(damage);
-        let (code, said) = world.intercept("show");
+        let (code, said) = world.inside.intercept("show");
         assert_eq!(code, Some(1), "{damage}: {said}");
         assert!(said.contains("only partly installed") && said.contains("install` again"), "{damage}: {said}");
-        assert!(world.intercept("show --json").1.contains("\"state\":\"partly\""), "{damage}");
-        assert_eq!(world.intercept(&install).0, Some(0), "{damage}: install mends it");
-        assert_eq!(world.intercept("show").0, Some(0), "{damage}");
+        assert!(world.inside.intercept("show --json").1.contains("\"state\":\"partly\""), "{damage}");
+        assert_eq!(world.inside.intercept(&install).0, Some(0), "{damage}: install mends it");
+        assert_eq!(world.inside.intercept("show").0, Some(0), "{damage}");
     }
-    assert_eq!(world.intercept("remove").0, Some(0));
+    assert_eq!(world.inside.intercept("remove").0, Some(0));
 }
 
 #[test]

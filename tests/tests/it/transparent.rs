@@ -36,17 +36,17 @@ impl Scene {
         let folder = tempfile::Builder::new().prefix("raceway-test-").tempdir().expect("a temporary folder");
         let application = world.inside.start("python3", &["-c", APPLICATION]);
         let analyzer = Analyzer::start_at(folder.path(), [10, 99, 0, 2].into()).await;
-        let sidecar = world.sidecar(analyzer.addresses().otlp_grpc, flags, folder.path()).await;
+        let sidecar = world.inside.sidecar(analyzer.addresses().otlp_grpc, flags, folder.path()).await;
         Some(Self { world, analyzer, sidecar, _application: application, folder })
     }
 
     fn install(&self, more: &str) {
-        let (code, said) = self.world.intercept(&format!("install {more}"));
+        let (code, said) = self.world.inside.intercept(&format!("install {more}"));
         assert_eq!(code, Some(0), "{said}");
     }
 
     async fn stop(mut self) {
-        assert_eq!(self.world.intercept("remove").0, Some(0));
+        assert_eq!(self.world.inside.intercept("remove").0, Some(0));
         let left = self.world.inside.run("nft list ruleset");
         assert!(!left.to_lowercase().contains("raceway"), "{left}");
         self.sidecar.stop().await;
@@ -175,7 +175,7 @@ async fn loops_are_refused_and_counted() {
 async fn a_sidecar_that_runs_as_the_wrong_user_does_not_call_itself_for_ever() {
     let Some(scene) = Scene::new("").await else { return };
     let _other = Service::start(&[("10.99.0.2", 9000)]).await;
-    let (code, said) = scene.world.intercept("install --uid 4242 --inbound-port off");
+    let (code, said) = scene.world.inside.intercept("install --uid 4242 --inbound-port off");
     assert_eq!(code, Some(0), "{said}");
     let answer = get("10.99.0.1:8080", "/call/10.99.0.2/9000/x").await;
     assert_ne!(answer.text(), "outside", "its own call comes back to it");
@@ -183,7 +183,7 @@ async fn a_sidecar_that_runs_as_the_wrong_user_does_not_call_itself_for_ever() {
     let accepted = scene.sidecar.count(&["connections_accepted_total", "outbound"]).await;
     assert!(accepted < 50.0, "{accepted} connections came of one");
     assert!(scene.sidecar.log().contains("run the sidecar as the user"), "{}", scene.sidecar.log());
-    assert_eq!(scene.world.intercept("remove").0, Some(0));
+    assert_eq!(scene.world.inside.intercept("remove").0, Some(0));
     scene.stop().await;
 }
 
@@ -315,7 +315,7 @@ async fn a_listener_can_be_left_out() {
     let Some(world) = World::new() else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let nowhere = address("127.0.0.1:9");
-    let sidecar = world.sidecar(nowhere, "--outbound off", folder.path()).await;
+    let sidecar = world.inside.sidecar(nowhere, "--outbound off", folder.path()).await;
     let listening = world.inside.run("ss -Hltn || true");
     if listening.is_empty() {
         skip("ss is not installed");

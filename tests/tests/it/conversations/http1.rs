@@ -17,7 +17,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 /// How long connections of a failed row may still come.
 const LEFTOVERS: Duration = Duration::from_millis(500);
 
-type Row = (&'static str, Vec<Step>);
+pub(super) type Row = (&'static str, Vec<Step>);
 
 fn requests() -> Vec<Row> {
     vec![
@@ -403,6 +403,11 @@ fn tunnels() -> Vec<Row> {
         ("nothing said, and the caller resets", vec![resets(Side::Caller)]),
         ("half a first line, and the caller leaves", vec![caller("HEL").arrives_as(""), hears(Side::App, "")]),
     ]
+}
+
+/// All of them.
+pub(super) fn rows() -> Vec<Row> {
+    [requests(), interim(), streams(), tunnels()].concat()
 }
 
 async fn same_through_sidecars(rows: Vec<Row>) {

@@ -2,3 +2,4 @@
 
 mod http1;
 mod script;
+mod transparent;

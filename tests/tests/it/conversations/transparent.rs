@@ -1,0 +1,78 @@
+//! The same conversations between two hosts whose connections are redirected: neither side knows of a sidecar.
+
+use std::net::SocketAddr;
+
+use raceway_tests::netns::{Namespace, Sidecar, World};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use super::http1::rows;
+use super::script::play;
+use crate::intercept::has;
+
+/// Nobody listens there: what is recorded is no matter here.
+const NO_ANALYZER: ([u8; 4], u16) = ([127, 0, 0, 1], 9);
+
+async fn redirect(host: &Namespace, backend: &str, folder: &TempDir) -> Sidecar {
+    let sidecar = host.sidecar(SocketAddr::from(NO_ANALYZER), "", folder.path()).await;
+    let (code, said) = host.intercept(&format!("install --backend {backend}"));
+    assert_eq!(code, Some(0), "{said}");
+    sidecar
+}
+
+/// An application outside, a caller inside; no sidecar, the caller's, both, the application's.
+async fn same_between_hosts(address: &str, backend: &str) {
+    if !has(&[backend]) {
+        return;
+    }
+    let Some(world) = World::new() else { return };
+    let listener = TcpListener::bind((address, 0)).await.expect("a free port");
+    let door = listener.local_addr().expect("a bound listener has an address");
+    world.inside.enter().expect("it was left a moment ago");
+    let folder = tempfile::Builder::new().prefix("raceway-test-").tempdir().expect("a temporary folder");
+    let (mut of_caller, mut of_app) = (None, None);
+    let mut wrong = Vec::new();
+    for where_to in ["no sidecar", "the caller's", "both", "the application's"] {
+        match where_to {
+            "the caller's" => of_caller = Some(redirect(&world.inside, backend, &folder).await),
+            "both" => of_app = Some(redirect(&world.outside, backend, &folder).await),
+            "the application's" => {
+                assert_eq!(world.inside.intercept("remove").0, Some(0));
+                stop(of_caller.take()).await;
+            }
+            _ => {}
+        }
+        let sidecars = usize::from(of_caller.is_some()) + usize::from(of_app.is_some());
+        for (name, steps) in rows() {
+            if let Err(what) = play(&steps, door, &listener, sidecars).await {
+                wrong.push(format!("{name}, {where_to}: {what}"));
+            }
+        }
+        for (sidecar, direction) in [(&of_caller, "outbound"), (&of_app, "inbound")] {
+            if let Some(sidecar) = sidecar {
+                assert!(
+                    sidecar.count(&["connections_accepted_total", direction]).await > 1.0,
+                    "{where_to} is passed by"
+                );
+            }
+        }
+    }
+    stop(of_app).await;
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+async fn stop(sidecar: Option<Sidecar>) {
+    if let Some(sidecar) = sidecar {
+        sidecar.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn conversations_are_the_same_between_hosts() {
+    same_between_hosts("10.99.0.2", "nft").await;
+}
+
+#[tokio::test]
+async fn conversations_are_the_same_between_hosts_by_ipv6() {
+    same_between_hosts("fd99::2", "iptables").await;
+}
