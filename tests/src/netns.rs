@@ -24,6 +24,10 @@ use crate::{http, program, skip};
 /// The hosts' addresses end in 1 inside and in 2 outside: private ones, and one that is not.
 const NETWORKS: [(&str, u8); 3] = [("10.99.0.", 24), ("fd99::", 64), ("203.0.113.", 24)];
 
+/// The names that sidecars know here.
+const HOSTS: &str =
+    "127.0.0.1 localhost\n10.99.0.2 partner.example\n203.0.113.2 payment shop.example payment.shop.svc\n";
+
 /// What makes a program run as the sidecar's usual user, wherever the test's files lie.
 const AS_SIDECAR: &str = "setpriv --reuid 1500 --regid 1500 --clear-groups --inh-caps +dac_override,+dac_read_search \
                           --ambient-caps +dac_override,+dac_read_search --";
@@ -119,13 +123,19 @@ impl Namespace {
         format!("--net=/proc/{}/ns/net", self.pid())
     }
 
-    /// Starts a sidecar in transparent mode here. Its admin listener can be asked from the other host too.
+    /// Starts a sidecar here, in transparent mode unless the flags say otherwise. Its admin listener can be asked from the other host too.
     pub async fn sidecar(&self, analyzer: SocketAddr, flags: &str, folder: &Path) -> Sidecar {
         let net = self.net();
         let program = program().display().to_string();
-        let mut args = vec![net.as_str()];
+        let hosts = folder.join(format!("hosts-{}", self.place));
+        std::fs::write(&hosts, HOSTS).expect("the test's folder can be written");
+        let mount = format!("mount --bind {} /etc/hosts && exec \"$@\"", hosts.display());
+        let mut args = vec![net.as_str(), "unshare", "--mount", "sh", "-c", &mount, "sh"];
         args.extend(AS_SIDECAR.split_whitespace());
-        args.extend([&program, Part::Proxy.word(), "--service=app", "--mode=transparent"]);
+        args.extend([&program, Part::Proxy.word(), "--service=app"]);
+        if !flags.contains("--mode") {
+            args.push("--mode=transparent");
+        }
         let analyzer = format!("--analyzer=http://{analyzer}");
         let admin = SocketAddr::from(([10, 99, 0, self.place], 15020));
         let listen = format!("--admin={admin}");

@@ -27,12 +27,11 @@ pub(super) enum Action {
 #[derive(Clone, Debug, Args)]
 pub(super) struct InstallArgs {
     /// Port of the sidecar that connections to this host are redirected to; `off` leaves them alone
-    // 15006 and 15001: what operators of service meshes know.
-    #[arg(long, env = "RACEWAY_INTERCEPT_INBOUND_PORT", value_name = "PORT|off", default_value = "15006")]
+    #[arg(long, env = "RACEWAY_INTERCEPT_INBOUND_PORT", value_name = "PORT|off", default_value = INBOUND_PORT)]
     inbound_port: String,
 
     /// Port of the sidecar that connections from this host are redirected to; `off` leaves them alone
-    #[arg(long, env = "RACEWAY_INTERCEPT_OUTBOUND_PORT", value_name = "PORT|off", default_value = "15001")]
+    #[arg(long, env = "RACEWAY_INTERCEPT_OUTBOUND_PORT", value_name = "PORT|off", default_value = OUTBOUND_PORT)]
     outbound_port: String,
 
     /// User id that the sidecar runs as: its own connections are left alone, or they would come back to it (repeatable)
@@ -90,6 +89,10 @@ Inbound: skipped ports pass, and what is forwarded for others (containers); the 
 
 Start `raceway-proxy --mode transparent` first: until it runs, redirected connections are refused.";
 
+/// What operators of service meshes know, and the defaults of `--mode transparent`.
+const INBOUND_PORT: &str = "15006";
+const OUTBOUND_PORT: &str = "15001";
+
 /// What the images run the sidecar as.
 const UID: &str = "1500";
 
@@ -129,8 +132,8 @@ impl InstallArgs {
     /// All mistakes, not just the first.
     pub(super) fn check(&self) -> Result<Settings, Vec<ConfigError>> {
         let mut errors = Vec::new();
-        let inbound = one(&mut errors, "--inbound-port", &self.inbound_port, port);
-        let outbound = one(&mut errors, "--outbound-port", &self.outbound_port, port);
+        let inbound = one(&mut errors, "--inbound-port", given(&self.inbound_port, INBOUND_PORT), port);
+        let outbound = one(&mut errors, "--outbound-port", given(&self.outbound_port, OUTBOUND_PORT), port);
         if let (Some(Some(inbound)), Some(Some(outbound))) = (inbound, outbound)
             && inbound == outbound
         {
@@ -156,13 +159,13 @@ impl InstallArgs {
         });
         let skip_outbound = all(&mut errors, "--skip-outbound-port", &self.skip_outbound_port, PortRange::parse);
         let skip_networks = all(&mut errors, "--skip-outbound-cidr", &self.skip_outbound_cidr, network);
-        let ipv6 = one(&mut errors, "--ipv6", &self.ipv6, |text| match text {
+        let ipv6 = one(&mut errors, "--ipv6", given(&self.ipv6, "auto"), |text| match text {
             "auto" => Ok(Ipv6::Auto),
             "on" | "true" => Ok(Ipv6::On),
             "off" | "false" => Ok(Ipv6::Off),
             _ => Err(Problem::AutoOnOff),
         });
-        let backend = one(&mut errors, "--backend", &self.backend, backend);
+        let backend = one(&mut errors, "--backend", given(&self.backend, "auto"), backend);
         let finished = || {
             Some(Settings {
                 inbound: inbound?,
@@ -182,7 +185,7 @@ impl InstallArgs {
 impl RemoveArgs {
     pub(super) fn check(&self) -> Result<Backend, Vec<ConfigError>> {
         let mut errors = Vec::new();
-        one(&mut errors, "--backend", &self.backend, backend).ok_or(errors)
+        one(&mut errors, "--backend", given(&self.backend, "auto"), backend).ok_or(errors)
     }
 }
 
@@ -233,6 +236,11 @@ fn backend(text: &str) -> Result<Backend, Problem> {
     }
 }
 
+/// An empty value is none: `${NAME:-}` in a compose file sets one.
+fn given<'a>(text: &'a str, default: &'a str) -> &'a str {
+    if text.trim().is_empty() { default } else { text }
+}
+
 fn one<T>(
     errors: &mut Vec<ConfigError>,
     setting: &'static str,
@@ -243,7 +251,6 @@ fn one<T>(
     parse(value.trim()).map_err(wrong).ok()
 }
 
-/// Empty values are none: `${NAME:-}` in a compose file sets one.
 fn all<T>(
     errors: &mut Vec<ConfigError>,
     setting: &'static str,

@@ -132,3 +132,9 @@ fn every_mistake_says_what_to_write() {
         assert!(errors.iter().any(|error| error.contains(named)), "{flags}: {errors:?}");
     }
 }
+
+#[test]
+fn an_empty_value_is_the_default() {
+    let empty = "--inbound-port= --outbound-port= --uid= --skip-inbound-port= --skip-outbound-cidr= --ipv6= --backend=";
+    assert_eq!(check(empty), check(""));
+}

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use raceway_analyzer::api::types::SpanKind;
+use raceway_analyzer::api::types::{SpanKind, TraceView};
 use raceway_tests::analyzer::{Analyzer, TraceExt};
 use raceway_tests::http::{self, Answer};
 use raceway_tests::netns::{Program, Service, Sidecar, World};
@@ -291,6 +291,50 @@ async fn clocks_leave_the_house_by_address_only() {
         assert_eq!(head.contains("raceway"), clock, "{flags}: {head}");
         scene.stop().await;
     }
+}
+
+#[tokio::test]
+async fn clocks_leave_the_house_by_address_whatever_the_name() {
+    // A private address by any name; a public one only by names that are nobody else's, and those the operator lists.
+    for (target, flags, clock) in [
+        ("partner.example", "", true),
+        ("payment", "", false),
+        ("shop.example", "", false),
+        ("shop.example", "--propagate-to *.example", true),
+        ("payment.shop.svc", "", true),
+    ] {
+        let flags = format!("--mode explicit --outbound 10.99.0.1:3128 --outbound-allow 10.99.0.2 {flags}");
+        let Some(scene) = Scene::new(&flags).await else { return };
+        let mut other = Service::start(&[("203.0.113.2", 9000), ("10.99.0.2", 9000)]).await;
+        let request = format!("GET http://{target}:9000/ HTTP/1.1\r\nHost: {target}:9000\r\nConnection: close\r\n\r\n");
+        assert_eq!(http::send(address("10.99.0.1:3128"), request.as_bytes()).await.text(), "outside", "{target}");
+        let head = other.head().await;
+        assert!(head.contains("\ntraceparent: 00-"), "{head}");
+        assert_eq!(head.contains("raceway"), clock, "{target} {flags}: {head}");
+        scene.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn http2_is_traced_too() {
+    if !has(&["nghttpd", "curl"]) {
+        return;
+    }
+    let Some(scene) = Scene::new("").await else { return };
+    let server = "echo starting; exec nghttpd --no-tls --htdocs=/etc 8082";
+    let _server = scene.world.inside.start("sh", &["-c", server]);
+    scene.install("");
+    let ask = "curl -s --http2-prior-knowledge --retry 20 --retry-all-errors --retry-delay 1 --max-time 20 \
+               -o /dev/null -w '%{http_code} %{http_version}' http://[fd99::1]:8082/hostname";
+    assert_eq!(scene.world.outside.run(ask), "200 2");
+    let spans =
+        |trace: &TraceView| trace.spans.iter().any(|span| span.attributes.get("server.port") == Some(&8082.into()));
+    let until = Instant::now() + PATIENCE;
+    while !scene.analyzer.traces().await.iter().any(spans) {
+        assert!(Instant::now() < until, "no span of the request");
+        sleep(Duration::from_millis(20)).await;
+    }
+    scene.stop().await;
 }
 
 #[tokio::test]
