@@ -147,7 +147,8 @@ pub async fn accept<Serve, Served>(
                     }
                     continue;
                 };
-                let served = serve(stream, caller);
+                // Moved into the block below as it is, its state would be kept room for twice.
+                let served = Box::pin(serve(stream, caller));
                 serving.spawn(async move {
                     served.await;
                     drop(open);

@@ -148,7 +148,7 @@ async fn converse(
     caller: SocketAddr,
 ) {
     if sidecar.config.is_opaque(target.port) {
-        return bytes(&sidecar, down, (up, failed), &target, way).await;
+        return Box::pin(bytes(&sidecar, down, (up, failed), &target, way)).await;
     }
     let caller = caller.ip().to_string().into();
     let nobody_there = failed.is_some();

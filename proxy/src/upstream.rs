@@ -108,7 +108,9 @@ impl Dialer {
             return self.dial(target).await;
         };
         let (stream, address) = self.in_time(target).await?;
-        let shaken = tokio::time::timeout(self.timeout, client.connect(alpn, &target.host, stream)).await;
+        // Boxed, so that those who wait for no handshake need not have room for one.
+        let shaking = Box::pin(client.connect(alpn, &target.host, stream));
+        let shaken = tokio::time::timeout(self.timeout, shaking).await;
         match shaken {
             Ok(Ok((stream, peer))) => {
                 handshakes.done(&peer);
