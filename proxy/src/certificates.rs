@@ -24,7 +24,7 @@ impl Certificates {
     pub(crate) fn load(config: &Config) -> Result<Self, LoadError> {
         let inbound = config.inbound_tls.as_ref();
         let server = inbound.map(|inbound| Reloading::load(inbound.files.clone()).map(Arc::new)).transpose()?;
-        let outbound = config.routes.iter().any(|route| route.tls);
+        let outbound = config.routes.iter().any(|route| route.tls) || !config.upstream_tls_to.is_empty();
         let client = outbound.then(|| Reloading::load(config.upstream_tls.clone()).map(Arc::new)).transpose()?;
         Ok(Self { server, client })
     }

@@ -64,6 +64,8 @@ pub struct Config {
     pub inbound_tls: Option<InboundTls>,
     /// How `https://` routes are reached.
     pub upstream_tls: ClientFiles,
+    /// Destinations beside `https://` routes that plain calls reach by TLS.
+    pub upstream_tls_to: Vec<HostPort>,
     /// Where spans go, and how they are compressed.
     #[serde(serialize_with = "as_endpoint")]
     pub analyzer: Endpoint,
@@ -163,6 +165,11 @@ impl Identity {
 }
 
 impl Config {
+    /// Whether a plain call to this destination goes by TLS.
+    pub(crate) fn begins_tls(&self, host: &str, port: u16) -> bool {
+        self.upstream_tls_to.iter().any(|there| there.port == port && &*there.host == host)
+    }
+
     /// Whether connections to this port are passed as bytes, whatever they carry.
     pub(crate) fn is_opaque(&self, port: u16) -> bool {
         self.opaque_ports.iter().any(|ports| ports.contains(port))
@@ -211,7 +218,9 @@ impl Config {
                 .warnings
                 .push("--inbound-tls-cert: TLS of redirected connections is passed, not ended here".to_owned());
         }
-        let upstream_tls = check.upstream_tls(&args.tls, routes.iter().any(|route| route.tls));
+        let upstream_tls =
+            check.upstream_tls(&args.tls, routes.iter().any(|route| route.tls) || !args.tls.upstream_tls.is_empty());
+        let upstream_tls_to = check.list("--upstream-tls", args.tls.upstream_tls.clone(), HostPort::parse);
         let analyzer = check.analyzer(given(args.analyzer), given(args.compression), &variable);
         let analyzer = analyzer.map(|endpoint| check.analyzer_tls(endpoint, &args.tls, &variable));
         let sample = check.sample(given(args.sample), &variable);
@@ -250,6 +259,7 @@ impl Config {
                 outbound_allow,
                 inbound_tls,
                 upstream_tls,
+                upstream_tls_to,
                 analyzer: analyzer?,
                 sample: sample?,
                 link_policy: link_policy?,

@@ -1,6 +1,7 @@
 //! A connection, plain or under TLS, with what has been read from it and what waits to be written to it.
 
 use std::cell::RefCell;
+use std::future::Future;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -199,7 +200,10 @@ impl Drop for Conn {
         {
             // Without a word of farewell, a body that ends with the connection looks cut off to the other side. What does
             // not go without waiting does not go: a few bytes nearly always do.
-            let _ = Pin::new(&mut tls.stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+            let goodbye = std::future::poll_fn(|cx| Pin::new(&mut tls.stream).poll_shutdown(cx));
+            // Not held back either because this task has done much already.
+            let goodbye = std::pin::pin!(tokio::task::unconstrained(goodbye));
+            let _ = goodbye.poll(&mut Context::from_waker(Waker::noop()));
         }
         give_back(std::mem::take(&mut self.input));
         give_back(std::mem::take(&mut self.output));

@@ -223,6 +223,8 @@ async fn bytes(sidecar: &Arc<Sidecar>, mut down: Conn, up: Up, target: &Target, 
     let up = match up {
         (Some(up), _) => Ok(up),
         (None, Some(failed)) => Err(failed.failure),
+        // The application begins TLS itself: ours around it would be one too many.
+        (None, None) if hello::read(&down.input) != Hello::Other => sidecar.dialer.dial(target).await,
         (None, None) => sidecar.dialer.connect(target, Alpn::Any).await,
     };
     let mut up = match up {
@@ -279,7 +281,7 @@ async fn proxy(sidecar: Arc<Sidecar>, stream: TcpStream, caller: SocketAddr) {
         if !sidecar.config.outbound_allow.allows(caller.ip()) {
             return refuse(&sidecar, pair, Way::Outbound, &Failure::NotAllowed(caller.ip())).await;
         }
-        let (target, connect) = match destination(&mut pair) {
+        let (mut target, connect) = match destination(&mut pair) {
             Ok(destination) => destination,
             Err(flaw) => return refuse(&sidecar, pair, Way::Outbound, &Failure::NotForProxy(flaw)).await,
         };
@@ -294,6 +296,7 @@ async fn proxy(sidecar: Arc<Sidecar>, stream: TcpStream, caller: SocketAddr) {
             }
             return;
         }
+        target.tls = sidecar.config.begins_tls(&target.host, target.port);
         // The pair's connection is for the last request's authority; another authority has its own.
         if last.as_ref().is_none_or(|last| (&last.host, last.port) != (&target.host, target.port)) {
             if let (Some(last), Some(up)) = (last, pair.up.take())

@@ -54,7 +54,11 @@ pub(crate) async fn redirected(sidecar: Arc<Sidecar>, listener: TcpListener, way
 
 async fn one(sidecar: Arc<Sidecar>, stream: TcpStream, way: Way, caller: SocketAddr) {
     match destination(&stream, way, caller, &sidecar.dialer) {
-        Ok(there) => serve::serve(sidecar, stream, Target::original(there), way, caller).await,
+        Ok(there) => {
+            let mut target = Target::original(there);
+            target.tls = way == Way::Outbound && sidecar.config.begins_tls(&target.host, target.port);
+            serve::serve(sidecar, stream, target, way, caller).await;
+        }
         Err(why) => {
             static TOLD: AtomicBool = AtomicBool::new(false);
             // Once in plain sight, as anybody may cause the next ones; the counter has them all.

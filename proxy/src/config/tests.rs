@@ -78,6 +78,7 @@ fn every_mistake_is_reported_and_says_what_to_do() {
         ("+ --analyzer-ca /nowhere/ca", "--analyzer-ca: `http://127.0.0.1:4317` is reached without TLS"),
         ("+ --analyzer https://a --analyzer-ca /nowhere/ca", "--analyzer-ca: cannot read /nowhere/ca: No such file"),
         ("+ --analyzer https://a --analyzer-tls-key /k", "--analyzer-tls-key goes with a certificate"),
+        ("+ --upstream-tls payment --insecure-skip-verify", "--upstream-tls \"payment\": a port is missing"),
         ("+ --upstream-tls-key /nowhere/key", "--upstream-tls-key goes with a certificate, and there is none"),
         ("+ --upstream-ca /nowhere/ca", "--upstream-ca: cannot read /nowhere/ca: No such file"),
         ("+ --mode mesh", "--mode \"mesh\": must be explicit or transparent"),

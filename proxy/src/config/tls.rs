@@ -30,6 +30,11 @@ pub struct TlsArgs {
     #[arg(long, env = "RACEWAY_INBOUND_TLS", value_name = "required|optional")]
     pub inbound_tls: Option<String>,
 
+    /// Destination that plain calls by --outbound or --mode transparent reach by TLS: payment:443, called as
+    /// http://payment:443/ (repeatable)
+    #[arg(long, env = "RACEWAY_UPSTREAM_TLS", value_name = "HOST:PORT", value_delimiter = ',')]
+    pub upstream_tls: Vec<String>,
+
     /// CA bundle that certificates of https:// routes must be signed by [default: whom the system trusts]
     #[arg(long, env = "RACEWAY_UPSTREAM_CA", value_name = "FILE")]
     pub upstream_ca: Option<String>,
@@ -178,7 +183,9 @@ impl Check {
             );
         }
         if !used && files != ClientFiles::default() {
-            self.warnings.push("--upstream-* settings are for https:// routes, of which there is none".to_owned());
+            self.warnings.push(
+                "--upstream-* settings are for https:// routes and --upstream-tls, and there is neither".to_owned(),
+            );
         }
         files
     }

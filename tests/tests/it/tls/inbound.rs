@@ -8,7 +8,8 @@ use raceway_tests::{Stack, http};
 use raceway_tls::{Alpn, Client, ClientFiles, Peer, Reloading, TlsStream};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 use super::scene::{Nginx, Scene, curl_https, free_port, metric, metric_becomes};
 
@@ -130,6 +131,41 @@ async fn http_2_is_offered_where_the_application_speaks_it() {
     let version = trace.span("orders", SpanKind::Server).attributes.get("tls.protocol.version").cloned();
     assert_eq!(json!(version), json!("1.3"));
     stack.stop().await;
+}
+
+/// Answers without a length: `/cut` is broken off by a reset, anything else ends in order.
+async fn until_close(listener: TcpListener) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let mut request = vec![0; 4096];
+        let Ok(count @ 1..) = stream.read(&mut request).await else { continue };
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nbody").await.expect("it is open");
+        if request[..count].starts_with(b"GET /cut") {
+            stream.set_zero_linger().expect("an open socket");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_ends_with_the_connection_is_told_from_one_that_breaks_off() {
+    let Some(scene) = Scene::with(&["curl"]) else { return };
+    scene.write(&scene.ours.issue(&["orders"]), "orders");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let backend = listener.local_addr().expect("a bound listener has an address");
+    let mut serving = JoinSet::new();
+    serving.spawn(until_close(listener));
+    let [cert, key] = scene.ends_tls("orders");
+    let stack = Stack::of(["orders"]).flag("orders", &cert).flag("orders", &key);
+    let stack = stack.flag("orders", &format!("--inbound=127.0.0.1:0={backend}")).start().await;
+    let door = stack.sidecar("orders").all_inbound()[1];
+    let ca = scene.ca();
+    for _ in 0..20 {
+        let got = curl_https(&["--cacert", &ca], "orders", door).await;
+        assert!(got.code == Some(0) && got.text.contains("\r\n\r\nbody"), "{got:?}");
+    }
+    let got = curl_https(&["--cacert", &ca, "--request-target", "/cut"], "orders", door).await;
+    assert_ne!(got.code, Some(0), "{got:?}");
+    stack.stop().await;
+    serving.shutdown().await;
 }
 
 /// A connection of a caller that keeps it.

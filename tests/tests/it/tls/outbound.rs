@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::scene::{Nginx, Scene, curl, free_port, metric, metric_becomes};
+use super::scene::{Nginx, Scene, curl, curl_https, free_port, metric, metric_becomes};
 
 /// nginx's directives for a server that shows NAME.crt and tells what it was asked.
 fn server(scene: &Scene, at: SocketAddr, name: &str, more: &str) -> (SocketAddr, String) {
@@ -32,7 +32,8 @@ async fn an_https_route_keeps_the_protocol_of_its_caller() {
     nginx.listens(scene.folder.path(), there).await;
     let stack = Stack::of(["shop"]).flag("shop", &format!("--upstream-ca={}", scene.ca()));
     let route = format!("--route=127.0.0.1:0=payment@https://localhost:{}", there.port());
-    let stack = stack.flag("shop", &route).start().await;
+    let marked = format!("localhost:{}", there.port());
+    let stack = stack.flag("shop", &route).flag("shop", &format!("--upstream-tls={marked}")).start().await;
     let url = format!("http://{}/pay", stack.sidecar("shop").routes()[0]);
     // Twice on one connection; curl 7.88 cannot with prior knowledge, through anybody.
     let got = curl(&["--http1.1", &url, &url]).await;
@@ -49,8 +50,15 @@ async fn an_https_route_keeps_the_protocol_of_its_caller() {
         assert_eq!(names, json!(["spiffe://shop/payment", "localhost"]));
     }
     assert_eq!(stack.analyzer().edges().await, ["shop -> payment"]);
+    // A plain call through the forward proxy to a place that is marked.
+    let (proxy, marked) = (format!("http://{}", stack.sidecar("shop").outbound()), format!("http://{marked}/"));
+    let got = curl(&["--proxy", &proxy, &marked]).await;
+    assert!(got.status == "200 1.1" && got.text.contains("HTTP/1.1 localhost"), "{got:?}");
+    // The application begins TLS itself, to a place where we would: it passes.
+    let got = curl_https(&["--cacert", &scene.ca()], "localhost", stack.sidecar("shop").routes()[0]).await;
+    assert!(got.status == "200 2", "{got:?}");
     let done = r#"tls_handshakes_total{certificate="true",direction="outbound",version="1.3"}"#;
-    assert_eq!(metric(&stack, "shop", done).await, 2.0, "one for each caller's connection");
+    assert_eq!(metric(&stack, "shop", done).await, 3.0, "one for each caller's connection");
     stack.stop().await;
 }
 
