@@ -13,10 +13,12 @@ use tokio::time::timeout_at;
 use crate::edge::EdgeCounters;
 use crate::endpoint::Endpoint;
 use crate::otlp::{self, Head, SpanWriter};
+use crate::pipeline::{Pipeline, SPILL_ABOVE};
 use crate::queue::{Limits, Queue};
 use crate::span::{Resource, SCOPE, Span};
+use crate::spill::SpillFolder;
 use crate::stats::{Progress, Stats};
-use crate::worker::{Pipeline, Retry, Worker};
+use crate::worker::{Retry, Worker};
 
 /// What an exporter needs to know before it starts.
 #[derive(Clone, Debug)]
@@ -46,6 +48,8 @@ pub struct Settings {
     pub edges_every: Duration,
     /// How long to wait after failures.
     pub retry: Retry,
+    /// Where spans for the first endpoint wait when memory is nearly full, and what could not be sent at the end.
+    pub spill: Option<SpillFolder>,
 }
 
 impl Settings {
@@ -63,6 +67,7 @@ impl Settings {
             edges: None,
             edges_every: Duration::from_secs(5),
             retry: Retry::default(),
+            spill: None,
         }
     }
 }
@@ -111,8 +116,14 @@ impl Exporter {
         let (stop, stopped) = watch::channel(None);
         let mut tasks = JoinSet::new();
         let mut pipelines = Vec::with_capacity(settings.endpoints.len());
+        let mut spill = settings.spill;
         for endpoint in settings.endpoints {
             let progress = Progress { compression: endpoint.compression(), ..Progress::default() };
+            let spill = spill.take();
+            let crowded_above = match &spill {
+                Some(_) => (settings.queue_bytes_max as f64 * SPILL_ABOVE) as usize,
+                None => usize::MAX,
+            };
             let pipeline = Arc::new(Pipeline {
                 endpoint,
                 queue: Queue::new(Limits {
@@ -120,6 +131,7 @@ impl Exporter {
                     segment_spans_max: settings.batch_spans_max.max(1),
                     segment_bytes_max: settings.request_bytes_max,
                     age_max: settings.batch_age_max,
+                    crowded_above,
                 }),
                 queue_bytes_max: settings.queue_bytes_max,
                 request_bytes_max: settings.request_bytes_max,
@@ -127,8 +139,13 @@ impl Exporter {
                 edges: settings.edges.clone(),
                 edges_every: settings.edges_every,
                 retry: settings.retry,
+                spill,
                 progress: Mutex::new(progress),
             });
+            if let Some(folder) = &pipeline.spill {
+                pipeline.queue.recovered(folder.stats().spans);
+                tasks.spawn_on(pipeline.clone().spill(stopped.clone()), runtime);
+            }
             tasks.spawn_on(Worker::new(pipeline.clone(), stopped.clone()).run(), runtime);
             pipelines.push(pipeline);
         }
@@ -170,7 +187,8 @@ impl Exporter {
     }
 
     /// Takes no more spans, sends what waits, and ends the tasks: as soon as all is sent, and after `within` at the
-    /// latest. What is unsent then is counted as [`Dropped::stopped`](crate::Dropped::stopped).
+    /// latest. What is unsent then goes to disk, where there is a folder, else it is counted as
+    /// [`Dropped::stopped`](crate::Dropped::stopped).
     ///
     /// When this returns nothing that the exporter started is running.
     pub async fn stop(&self, within: Duration) -> Vec<Stats> {

@@ -41,7 +41,8 @@
 //!
 //! # Where to read on
 //!
-//! [`span`] is the model. A span's way: [`exporter`] encodes it (`otlp`), `queue` keeps it, `worker` decides when it is
+//! [`span`] is the model. A span's way: [`exporter`] encodes it (`otlp`), `queue` keeps it ([`spill`]: on disk, where memory is
+//! full), `worker` decides when it is
 //! sent and what a failure means, `client` makes the request, `connection` carries it.
 
 mod client;
@@ -51,8 +52,10 @@ pub mod edge;
 pub mod endpoint;
 pub mod exporter;
 mod otlp;
+mod pipeline;
 mod queue;
 pub mod span;
+pub mod spill;
 pub mod stats;
 mod worker;
 
@@ -61,7 +64,8 @@ pub use endpoint::{Compression, Endpoint, InvalidEndpoint, Protocol};
 pub use exporter::{Exporter, Settings};
 pub use otlp::SpanWriter;
 pub use span::{Event, Kind, Link, Reported, Resource, SCOPE, Span, Status, Value};
-pub use stats::{Dropped, Problem, Progress, Stats};
+pub use spill::{SpillError, SpillFolder};
+pub use stats::{Dropped, Problem, Progress, SpillStats, Stats};
 pub use worker::Retry;
 
 pub use raceway_trace::{SpanId, TraceId};

@@ -3,7 +3,7 @@
 //! Two lanes, plain spans and failed ones. Spans are appended to the open segment of their lane; a full or aged segment
 //! is closed and waits its turn. When the bound is reached the oldest plain segment goes first, then the oldest failed
 //! one, and a plain span never displaces a failed one. A segment holds encoded spans that depend on nothing else, so
-//! where [`State::evict`] drops one today it can be written to disk as it is.
+//! [`Queue::take_oldest_above`] hands one to the disk as it is, before [`State::evict`] has to drop it.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,6 +22,16 @@ pub(crate) struct Limits {
     pub(crate) segment_bytes_max: usize,
     /// … or at this age.
     pub(crate) age_max: Duration,
+    /// Above so many bytes [`Queue::crowded`] is told.
+    pub(crate) crowded_above: usize,
+}
+
+impl Limits {
+    /// Where a segment of several spans ends: a small queue is cut into eight parts at least, so that making room for a
+    /// span costs an eighth of it at most.
+    fn usual_bytes_max(&self) -> usize {
+        self.segment_bytes_max.min(self.bytes_max / 8)
+    }
 }
 
 /// Why spans were lost on this side, and how many.
@@ -37,12 +47,14 @@ pub struct Dropped {
     pub refused: u64,
     /// Spans that were unsent at the deadline given to `stop`, or recorded after it.
     pub stopped: u64,
+    /// Spans on disk that gave way to newer ones, or that could not be read again.
+    pub disk: u64,
 }
 
 impl Dropped {
     /// All of them.
     pub fn total(&self) -> u64 {
-        self.overflow + self.overflow_errors + self.oversized + self.refused + self.stopped
+        self.overflow + self.overflow_errors + self.oversized + self.refused + self.stopped + self.disk
     }
 }
 
@@ -81,6 +93,9 @@ pub(crate) struct Counts {
     pub(crate) dropped: Dropped,
     pub(crate) waiting: u64,
     pub(crate) in_flight: u64,
+    pub(crate) on_disk: u64,
+    /// Spans that an earlier process left on disk.
+    pub(crate) recovered: u64,
     pub(crate) bytes: usize,
 }
 
@@ -90,6 +105,7 @@ pub(crate) struct Queue {
     state: Mutex<State>,
     /// Told when a segment is closed, or when the first span came into an empty queue.
     changed: Notify,
+    crowded: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -99,6 +115,8 @@ struct State {
     next_order: u64,
     counts: Counts,
     closed: bool,
+    /// The bound came near since somebody looked.
+    crowded: bool,
 }
 
 #[derive(Debug, Default)]
@@ -114,15 +132,79 @@ struct Lane {
 
 impl Queue {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits, state: Mutex::default(), changed: Notify::new() }
+        Self { limits, state: Mutex::default(), changed: Notify::new(), crowded: Notify::new() }
     }
 
     /// Appends an encoded span; takes as long as copying it does.
     pub(crate) fn push(&self, encoded: &[u8], failed: bool) {
-        let notify = self.state().push(&self.limits, encoded, failed);
+        let mut state = self.state();
+        let notify = state.push(&self.limits, encoded, failed);
+        let crowded = std::mem::take(&mut state.crowded);
+        drop(state);
         if notify {
             self.changed.notify_one();
         }
+        if crowded {
+            self.crowded.notify_one();
+        }
+    }
+
+    /// Waits until memory has grown beyond [`Limits::crowded_above`].
+    pub(crate) async fn crowded(&self) {
+        self.crowded.notified().await;
+    }
+
+    /// The waiting segment that would be dropped next, while more than so many bytes are held.
+    pub(crate) fn take_oldest_above(&self, bytes: usize) -> Option<Batch> {
+        let mut state = self.state();
+        if state.counts.bytes <= bytes {
+            return None;
+        }
+        let failed = state.plain.waiting.is_empty();
+        let segment = state.lane(failed).waiting.pop_front()?;
+        let spans = segment.spans as u64;
+        state.counts.waiting -= spans;
+        state.counts.in_flight += spans;
+        Some(Batch { segments: vec![segment] })
+    }
+
+    /// The batch is on disk now.
+    pub(crate) fn spilled(&self, batch: Batch) {
+        let mut state = self.state();
+        state.counts.on_disk += batch.spans();
+        state.release(&batch);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// An earlier process left spans on disk.
+    pub(crate) fn recovered(&self, spans: u64) {
+        let mut state = self.state();
+        state.counts.recovered += spans;
+        state.counts.on_disk += spans;
+    }
+
+    /// The receiver took spans from the disk in, but for some of them.
+    pub(crate) fn sent_from_disk(&self, spans: u64, rejected: u64) {
+        let rejected = rejected.min(spans);
+        let mut state = self.state();
+        state.counts.on_disk = state.counts.on_disk.saturating_sub(spans);
+        state.counts.sent += spans - rejected;
+        state.counts.rejected += rejected;
+    }
+
+    /// The receiver will never take these spans from the disk in.
+    pub(crate) fn refused_from_disk(&self, spans: u64) {
+        let mut state = self.state();
+        state.counts.on_disk = state.counts.on_disk.saturating_sub(spans);
+        state.counts.dropped.refused += spans;
+    }
+
+    /// Spans on disk gave way, or cannot be read.
+    pub(crate) fn lost_on_disk(&self, spans: u64) {
+        let mut state = self.state();
+        state.counts.on_disk = state.counts.on_disk.saturating_sub(spans);
+        state.counts.dropped.disk += spans;
     }
 
     /// Waits until [`Queue::due`] may have changed.
@@ -192,6 +274,12 @@ impl Queue {
         for segment in batch.segments.into_iter().rev() {
             state.lane(segment.failed).waiting.push_front(segment);
         }
+        let crowded = state.counts.bytes > self.limits.crowded_above;
+        drop(state);
+        if crowded {
+            // While it was under way nothing of it could go to disk.
+            self.crowded.notify_one();
+        }
     }
 
     /// From here on spans are dropped instead of kept.
@@ -236,7 +324,7 @@ impl State {
             return false;
         }
         let mut notify = false;
-        if self.lane(failed).open.bytes.len() + encoded.len() > limits.segment_bytes_max {
+        if self.lane(failed).open.bytes.len() + encoded.len() > limits.usual_bytes_max() {
             notify |= self.close(failed);
         }
         if !self.make_room(limits, encoded.len(), failed) {
@@ -272,12 +360,13 @@ impl State {
                 return true;
             }
             let wanted = if held == 0 { lane.usual_bytes.max(FIRST_BYTES) } else { held * 2 };
-            let wanted = wanted.min(limits.segment_bytes_max).max(used + len);
+            let wanted = wanted.min(limits.usual_bytes_max()).max(used + len);
             if self.counts.bytes - held + wanted <= limits.bytes_max {
                 let lane = self.lane(failed);
                 lane.open.bytes.reserve_exact(wanted - used);
                 let now_held = lane.open.bytes.capacity();
                 self.counts.bytes += now_held - held;
+                self.crowded |= self.counts.bytes > limits.crowded_above;
                 return true;
             }
             if !self.evict(failed) {
@@ -351,6 +440,7 @@ mod tests {
         segment_spans_max: 4,
         segment_bytes_max: 4096,
         age_max: Duration::from_secs(3600),
+        crowded_above: usize::MAX,
     };
 
     fn content(batch: &Batch) -> Vec<u8> {

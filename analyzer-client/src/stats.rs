@@ -7,7 +7,8 @@ pub use crate::queue::Dropped;
 
 /// The state of one endpoint at one moment.
 ///
-/// `spans_recorded = spans_sent + spans_rejected + dropped.total() + spans_waiting + spans_in_flight`, always.
+/// `spans_recorded + spans_recovered = spans_sent + spans_rejected + dropped.total() + spans_waiting + spans_in_flight +
+/// spans_on_disk`, always.
 #[derive(Clone, Debug)]
 pub struct Stats {
     /// Where to, as a URL.
@@ -24,12 +25,45 @@ pub struct Stats {
     pub spans_waiting: u64,
     /// Spans in the request under way.
     pub spans_in_flight: u64,
+    /// Spans that wait on disk, those of an earlier process included.
+    pub spans_on_disk: u64,
+    /// Spans that an earlier process left on disk.
+    pub spans_recovered: u64,
     /// Memory held by waiting spans and those under way.
     pub queue_bytes: usize,
     /// The bound on it.
     pub queue_bytes_max: usize,
+    /// The files, where there is a folder for them.
+    pub spill: Option<SpillStats>,
     /// What the sender has done.
     pub progress: Progress,
+}
+
+/// Spans on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpillStats {
+    /// Bytes in files.
+    pub bytes: u64,
+    /// The bound on them.
+    pub bytes_max: u64,
+    /// Files.
+    pub files: u64,
+    /// Spans that wait in them.
+    pub spans: u64,
+    /// Spans written by this process.
+    pub spilled: u64,
+    /// Spans found at the start.
+    pub recovered: u64,
+    /// Spans that were sent, or refused, out of files.
+    pub sent: u64,
+    /// Spans dropped because newer ones needed their room.
+    pub overflowed: u64,
+    /// Spans that could not be read again.
+    pub unreadable: u64,
+    /// Files in which something could not be read.
+    pub damaged: u64,
+    /// Attempts to write that failed.
+    pub write_errors: u64,
 }
 
 /// What the sender of one endpoint has done so far.

@@ -1,22 +1,20 @@
 //! The task behind one endpoint: decides what is sent next, and what a failure means for it.
 //!
-//! [`Worker::run`] is its whole life. Nothing here holds spans for long: a batch that fails goes back into the queue.
+//! [`Worker::run`] is its whole life. Nothing here holds spans for long: a batch that fails goes back to where it came from.
 
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
 use crate::client::{Client, NoAnswer, Signal};
-use crate::edge::EdgeCounters;
-use crate::endpoint::Endpoint;
+use crate::otlp::metrics;
 use crate::otlp::reply::Verdict;
-use crate::otlp::{Head, metrics};
-use crate::queue::{Batch, Queue};
-use crate::stats::{Problem, Progress, Stats};
+use crate::pipeline::{Cargo, Pipeline};
+use crate::stats::Problem;
 
 /// How long to wait before trying again; every wait is spread by a quarter, so that many senders do not come at once.
 #[derive(Clone, Copy, Debug)]
@@ -45,42 +43,6 @@ impl Default for Retry {
             busy_max: Duration::from_secs(30),
             factor: 1.5,
         }
-    }
-}
-
-/// What the caller's side and the task share.
-#[derive(Debug)]
-pub(crate) struct Pipeline {
-    pub(crate) endpoint: Endpoint,
-    pub(crate) queue: Queue,
-    pub(crate) queue_bytes_max: usize,
-    pub(crate) request_bytes_max: usize,
-    pub(crate) head: Arc<Head>,
-    pub(crate) edges: Option<EdgeCounters>,
-    pub(crate) edges_every: Duration,
-    pub(crate) retry: Retry,
-    pub(crate) progress: Mutex<Progress>,
-}
-
-impl Pipeline {
-    pub(crate) fn stats(&self) -> Stats {
-        let counts = self.queue.counts();
-        Stats {
-            endpoint: self.endpoint.to_string(),
-            spans_recorded: counts.recorded,
-            spans_sent: counts.sent,
-            spans_rejected: counts.rejected,
-            dropped: counts.dropped,
-            spans_waiting: counts.waiting,
-            spans_in_flight: counts.in_flight,
-            queue_bytes: counts.bytes,
-            queue_bytes_max: self.queue_bytes_max,
-            progress: self.progress().clone(),
-        }
-    }
-
-    fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -117,12 +79,16 @@ pub(crate) struct Worker {
     ever_connected: bool,
     losses_logged: Option<Instant>,
     overflow_seen: u64,
+    /// The disk's turn, where something waits there.
+    disk_next: bool,
 }
 
 /// What to do next.
 enum Next {
     Connect,
     Spans,
+    /// Spans that wait on disk.
+    Disk,
     Metrics,
     /// Nothing before this, unless a span comes.
     Wait(Option<Instant>),
@@ -148,6 +114,7 @@ impl Worker {
             ever_connected: false,
             losses_logged: None,
             overflow_seen: 0,
+            disk_next: false,
             pipeline,
         }
     }
@@ -157,7 +124,18 @@ impl Worker {
         loop {
             match self.next() {
                 Next::Connect => self.connect().await,
-                Next::Spans => self.send_spans().await,
+                Next::Spans => {
+                    self.disk_next = true;
+                    if let Some(batch) = self.pipeline.queue.take(self.request_bytes, self.stopping) {
+                        self.send_spans(Cargo::Queue(batch)).await;
+                    }
+                }
+                Next::Disk => {
+                    self.disk_next = false;
+                    if let Some(spilled) = self.pipeline.take_from_disk(self.request_bytes) {
+                        self.send_spans(spilled).await;
+                    }
+                }
                 Next::Metrics => self.send_metrics().await,
                 Next::Wait(until) => {
                     tokio::select! {
@@ -177,6 +155,7 @@ impl Worker {
             self.show();
             self.log_losses();
         }
+        self.pipeline.spill_rest();
         self.pipeline.queue.abandon();
         self.show();
         self.client.close().await;
@@ -209,8 +188,14 @@ impl Worker {
         if self.metrics_due.is_some_and(|at| at <= now) {
             return Next::Metrics;
         }
-        if spans_due.is_some_and(|at| at <= now) {
+        // By turns, so that neither new spans nor old ones wait for all of the others. At the end only a receiver that
+        // is well is given what is on disk: it is safe there.
+        let disk = self.pipeline.disk_waits() && !(self.stopping && self.trouble.is_some());
+        if spans_due.is_some_and(|at| at <= now) && !(disk && self.disk_next) {
             return Next::Spans;
+        }
+        if disk {
+            return Next::Disk;
         }
         if self.stopping {
             return Next::Done;
@@ -234,32 +219,26 @@ impl Worker {
         }
     }
 
-    async fn send_spans(&mut self) {
-        let Some(batch) = self.pipeline.queue.take(self.request_bytes, self.stopping) else { return };
-        let spans_len = batch.bytes();
-        let mut message = self.pipeline.head.before(spans_len);
-        message.reserve_exact(spans_len);
-        for segment in &batch.segments {
-            message.extend_from_slice(&segment.bytes);
-        }
+    async fn send_spans(&mut self, cargo: Cargo) {
+        let message = cargo.message(&self.pipeline.head);
         let outcome = before_deadline(&self.stop, self.client.post(Signal::Traces, &message)).await;
         drop(message);
-        self.settle(batch, outcome);
+        self.settle(cargo, outcome);
     }
 
     /// What becomes of a batch.
-    fn settle(&mut self, batch: Batch, outcome: Option<Result<Verdict, NoAnswer>>) {
+    fn settle(&mut self, cargo: Cargo, outcome: Option<Result<Verdict, NoAnswer>>) {
         let pipeline = self.pipeline.clone();
-        let spans = batch.spans();
+        let spans = cargo.spans();
         match outcome {
             // The deadline of a stop: whether it arrived is not known.
-            None => pipeline.queue.give_back(batch),
+            None => pipeline.give_back(cargo),
             Some(Err(error)) => {
-                pipeline.queue.give_back(batch);
+                pipeline.give_back(cargo);
                 self.unanswered(&error);
             }
             Some(Ok(Verdict::Accepted { rejected, message })) => {
-                pipeline.queue.sent(batch, rejected);
+                pipeline.sent(cargo, rejected);
                 self.accepted(Signal::Traces);
                 if rejected > 0 || !message.is_empty() {
                     self.lost(
@@ -271,20 +250,20 @@ impl Worker {
             Some(Ok(Verdict::Later { after, why, doubtful })) => {
                 self.doubtful_tries = if doubtful { self.doubtful_tries + 1 } else { 0 };
                 if self.doubtful_tries >= DOUBTFUL_TRIES_MAX {
-                    self.refused(batch, format!("{why}, again and again"));
+                    self.refused(cargo, format!("{why}, again and again"));
                 } else {
-                    pipeline.queue.give_back(batch);
+                    pipeline.give_back(cargo);
                     self.busy(after, &why);
                 }
             }
-            Some(Ok(Verdict::TooLarge { why })) if batch.segments.len() > 1 => {
-                self.request_bytes_max = batch.bytes() / 2;
+            Some(Ok(Verdict::TooLarge { why })) if cargo.divides() => {
+                self.request_bytes_max = cargo.bytes() / 2;
                 self.request_bytes = self.request_bytes_max;
-                pipeline.queue.give_back(batch);
+                pipeline.give_back(cargo);
                 self.failed("too large", format!("{why}; sending smaller requests"), Duration::ZERO);
             }
             Some(Ok(Verdict::TooLarge { why } | Verdict::Refused { why } | Verdict::UnknownEncoding { why })) => {
-                self.refused(batch, why);
+                self.refused(cargo, why);
             }
         }
     }
@@ -391,10 +370,10 @@ impl Worker {
         self.problem(why);
     }
 
-    fn refused(&mut self, batch: Batch, why: String) {
-        let spans = batch.spans();
+    fn refused(&mut self, cargo: Cargo, why: String) {
+        let spans = cargo.spans();
         self.doubtful_tries = 0;
-        self.pipeline.queue.refuse(batch);
+        self.pipeline.refuse(cargo);
         self.pipeline.progress().requests_refused += 1;
         self.lost(spans, why);
     }

@@ -111,6 +111,10 @@ pub struct Config {
     pub requests_max: usize,
     /// Most memory that waiting spans take, bytes.
     pub queue_bytes: usize,
+    /// Folder for spans that find no room there.
+    pub spill_dir: Option<PathBuf>,
+    /// Most bytes in it.
+    pub spill_max: u64,
     /// Least severe log lines shown.
     #[serde(serialize_with = "as_text")]
     pub log_level: LevelFilter,
@@ -246,6 +250,7 @@ impl Config {
         let connections_max = check.value("--connections-max", &args.connections_max, values::count);
         let requests_max = check.value("--requests-max", &args.requests_max, values::count);
         let queue_bytes = check.value("--queue-bytes", &args.queue_bytes, values::bytes);
+        let spill_max = check.value("--spill-max", &args.spill_max, values::spill_bytes);
 
         // Every `None` below has put its error into `check`.
         let finished = || {
@@ -282,6 +287,8 @@ impl Config {
                 connections_max: connections_max?,
                 requests_max: requests_max?,
                 queue_bytes: queue_bytes?,
+                spill_dir: given(args.spill_dir).map(PathBuf::from),
+                spill_max: spill_max?,
                 log_level: log_level?,
                 log_format: log_format?,
                 warnings: check.warnings,

@@ -301,6 +301,7 @@ impl Metrics {
 
     /// Shows what the exporter has done. Once per [`Metrics`].
     pub fn watch_exporter(&self, exporter: Exporter) {
+        self.register(pulled::spill(exporter.clone()));
         self.register(pulled::exporter(exporter));
     }
 

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use clap::Parser;
-use raceway_analyzer_client::{EdgeCounters, Exporter, Settings};
+use raceway_analyzer_client::{EdgeCounters, Exporter, Settings, SpillFolder};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -136,6 +136,10 @@ async fn serve_until_stopped(mut config: Config, background: &Background) -> Res
     let mut settings = Settings::new(config.analyzer.clone(), config.identity.resource());
     settings.queue_bytes_max = config.queue_bytes;
     settings.edges = Some(edges.clone());
+    if let Some(folder) = &config.spill_dir {
+        let spill = SpillFolder::open(folder, config.spill_max);
+        settings.spill = Some(spill.map_err(|error| Stopped::Usage(vec![format!("--spill-dir: {error}")]))?);
+    }
     let exporter = Exporter::start_on(settings, &background.handle);
     let metrics = Arc::new(Metrics::new());
     let drain = Drain::new();

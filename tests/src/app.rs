@@ -80,7 +80,8 @@ struct Shared {
 }
 
 impl App {
-    pub(crate) async fn start(name: &str, calls: Calls, behaviour: Behaviour) -> Self {
+    /// Starts it on a port of its own.
+    pub async fn start(name: &str, calls: Calls, behaviour: Behaviour) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
         let shared = Arc::new(Shared {
@@ -124,7 +125,8 @@ impl App {
         (self.shared.served.load(Ordering::Relaxed), self.shared.called.load(Ordering::Relaxed))
     }
 
-    pub(crate) async fn stop(mut self) {
+    /// Stops it; nothing of it is left.
+    pub async fn stop(mut self) {
         self.tasks.abort_all();
         while let Some(ended) = self.tasks.join_next().await {
             if let Err(error) = ended {

@@ -48,6 +48,19 @@ impl Head {
         head
     }
 
+    /// For a file that outlives this process: the length of the resource, the resource, the scope.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let length = u32::try_from(self.resource.len()).unwrap_or(u32::MAX);
+        [length.to_le_bytes().as_slice(), &self.resource, &self.scope].concat()
+    }
+
+    /// What [`Head::to_bytes`] wrote.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let (resource, scope) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        Some(Self { resource: resource.to_vec(), scope: scope.to_vec() })
+    }
+
     /// The bytes of a request up to `items_len` bytes of items (`Span` or `Metric` fields), which must follow.
     pub(crate) fn before(&self, items_len: usize) -> Vec<u8> {
         let in_scope = self.scope.len() + items_len;

@@ -252,8 +252,8 @@ pub(crate) async fn until(exporter: &Exporter, what: &str, check: impl Fn(&Stats
 pub(crate) async fn stop(exporter: &Exporter, within: Duration) -> Stats {
     let stats = exporter.stop(within).await;
     for stats in &stats {
-        let ended = stats.spans_sent + stats.spans_rejected + stats.dropped.total();
-        assert_eq!(stats.spans_recorded, ended, "{stats:?}");
+        let ended = stats.spans_sent + stats.spans_rejected + stats.dropped.total() + stats.spans_on_disk;
+        assert_eq!(stats.spans_recorded + stats.spans_recovered, ended, "{stats:?}");
         assert_eq!((stats.spans_waiting, stats.spans_in_flight, stats.queue_bytes), (0, 0, 0), "{stats:?}");
         assert!(!stats.progress.connected);
     }

@@ -295,6 +295,16 @@ pub struct Args {
     #[arg(long, env = "RACEWAY_QUEUE_BYTES", value_name = "BYTES", default_value = "16MiB", help_heading = "Limits")]
     pub queue_bytes: String,
 
+    /// Folder for spans that find no room in memory while the analyzer is away, or that could not be sent before the
+    /// end; they are sent when it is back, by this process or the next. One for each sidecar [default: none]
+    #[arg(long, env = "RACEWAY_SPILL_DIR", value_name = "DIR", help_heading = "Limits")]
+    pub spill_dir: Option<String>,
+
+    /// Most bytes in that folder; the oldest spans give way and are counted
+    // 256 MiB: at 500 bytes a span, nine minutes of 1000 requests a second.
+    #[arg(long, env = "RACEWAY_SPILL_MAX", value_name = "BYTES", default_value = "256MiB", help_heading = "Limits")]
+    pub spill_max: String,
+
     /// Compression of what goes to the analyzer: zstd, gzip or none; one that the receiver does not know gives way to
     /// a weaker one [or OTEL_EXPORTER_OTLP_COMPRESSION] [default: zstd]
     // zstd: a quarter of the bytes for about a millisecond per batch, on a thread that serves no requests.

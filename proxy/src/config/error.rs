@@ -171,6 +171,8 @@ pub enum Problem {
     Bytes,
     #[error("must be between 8KiB, which every common server takes, and 16MiB")]
     HeadBytes,
+    #[error("must be at least 1MiB: less holds nothing")]
+    SpillBytes,
     #[error("must be a whole number above 0")]
     Count,
     #[error("must be true or false")]

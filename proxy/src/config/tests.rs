@@ -132,6 +132,7 @@ fn every_mistake_is_reported_and_says_what_to_do() {
         ("+ --head-fields-max 0", "--head-fields-max \"0\": must be a whole number above 0"),
         ("+ --connections-max many", "--connections-max \"many\": must be a whole number above 0"),
         ("+ --queue-bytes 16MB", "--queue-bytes \"16MB\": must be a number of bytes"),
+        ("+ --spill-max 4KiB", "--spill-max \"4KiB\": must be at least 1MiB"),
         ("+ --compression lz4", "--compression: `lz4` is not a compression that is known here"),
         ("+ --log-level loud", "--log-level \"loud\": must be error, warn, info, debug, trace or off"),
         ("+ --log-format xml", "--log-format \"xml\": must be text or json"),

@@ -305,6 +305,11 @@ pub(super) fn bytes(text: &str) -> Result<usize, Problem> {
     number.parse::<usize>().ok().and_then(|number| number.checked_mul(unit)).ok_or(Problem::Bytes)
 }
 
+/// Bytes on disk, of which there must be enough for some requests.
+pub(super) fn spill_bytes(text: &str) -> Result<u64, Problem> {
+    bytes(text)?.try_into().ok().filter(|&bytes: &u64| bytes >= 1 << 20).ok_or(Problem::SpillBytes)
+}
+
 /// A port of the application.
 pub(super) fn port(text: &str) -> Result<u16, Problem> {
     text.parse().ok().filter(|&port| port > 0).ok_or(Problem::Port)

@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
-use raceway_analyzer_client::{Exporter, Stats};
+use raceway_analyzer_client::{Exporter, SpillStats, Stats};
 
 use super::{NAMES_ARE_VALID, PREFIX};
 use crate::drain::Drain;
@@ -189,7 +189,7 @@ pub(super) fn exporter(exporter: Exporter) -> Pulled {
             Shape::counter(
                 "spans_dropped_total",
                 "Spans lost here: overflow (also of failed calls: overflow_errors): the queue was full; oversized; \
-                 refused by the analyzer; stopped: unsent at the end.",
+                 refused by the analyzer; stopped: unsent at the end; disk: dropped there.",
                 &["endpoint", "reason"],
             ),
             |it| it.dropped.total() as f64,
@@ -210,6 +210,34 @@ pub(super) fn exporter(exporter: Exporter) -> Pulled {
     })
 }
 
+/// What waits on disk, where there is a folder for it.
+pub(super) fn spill(exporter: Exporter) -> Pulled {
+    type Value = fn(&SpillStats) -> u64;
+    let values: [(Shape, Value); 9] = [
+        (Shape::gauge("spill_bytes", "Bytes of spans that wait on disk.", &[]), |it| it.bytes),
+        (Shape::gauge("spill_bytes_max", "The bound on them, --spill-max.", &[]), |it| it.bytes_max),
+        (Shape::gauge("spill_spans", "Spans that wait on disk.", &[]), |it| it.spans),
+        (Shape::counter("spill_spans_written_total", "Spans written to disk.", &[]), |it| it.spilled),
+        (Shape::counter("spill_spans_recovered_total", "Spans found on disk at the start.", &[]), |it| it.recovered),
+        (Shape::counter("spill_spans_sent_total", "Spans sent from disk.", &[]), |it| it.sent),
+        (Shape::counter("spill_spans_overflowed_total", "Spans dropped from disk for newer ones.", &[]), |it| {
+            it.overflowed
+        }),
+        (Shape::counter("spill_spans_unreadable_total", "Spans on disk that could not be read again.", &[]), |it| {
+            it.unreadable
+        }),
+        (Shape::counter("spill_write_errors_total", "Attempts to write spans to disk that failed.", &[]), |it| {
+            it.write_errors
+        }),
+    ];
+    let (shapes, reads): (Vec<_>, Vec<_>) = values.into_iter().unzip();
+    Pulled::new(shapes, move || {
+        // Nothing is shown where there is no folder.
+        let spill = exporter.stats().into_iter().find_map(|stats| stats.spill);
+        spill.iter().flat_map(|spill| reads.iter().map(|read| only(read(spill) as f64))).collect()
+    })
+}
+
 fn dropped_by_reason(stats: &Stats) -> impl Iterator<Item = (Vec<String>, f64)> {
     let dropped = &stats.dropped;
     let reasons = [
@@ -218,6 +246,7 @@ fn dropped_by_reason(stats: &Stats) -> impl Iterator<Item = (Vec<String>, f64)> 
         ("oversized", dropped.oversized),
         ("refused", dropped.refused),
         ("stopped", dropped.stopped),
+        ("disk", dropped.disk),
     ];
     reasons.map(|(reason, count)| (vec![stats.endpoint.clone(), reason.to_owned()], count as f64)).into_iter()
 }

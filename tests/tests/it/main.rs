@@ -18,6 +18,7 @@ mod opentelemetry;
 mod operator;
 mod raceway_sdk;
 mod ready_file;
+mod spill;
 mod tls;
 mod transparent;
 mod usage;
