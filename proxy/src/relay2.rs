@@ -6,11 +6,12 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::server::SendResponse;
-use h2::{Reason, RecvStream, SendStream};
+use h2::{Reason, RecvStream};
 use http::{HeaderValue, Request, Response, StatusCode, header, request, response};
 use raceway_tls::{Alpn, Peer, Trouble};
 use tokio::sync::{Mutex, Notify};
@@ -21,6 +22,7 @@ use crate::drain::Drain;
 use crate::exchange::Exchange;
 use crate::failure::Failure;
 use crate::http1::Limits;
+use crate::pump2::{Pump2, Pump2Error};
 use crate::upstream::{Dialer, Failed, Target};
 
 /// Bytes a sender may have on the way in one stream: one bandwidth-delay product of 1 Gbit/s at 2 ms.
@@ -37,6 +39,7 @@ pub(crate) struct Pair2 {
     target: Target,
     dialer: Arc<Dialer>,
     head_bytes: u32,
+    fields_max: usize,
     /// The connection made for the caller, once it is there.
     up: Mutex<Up>,
     up_closed: Notify,
@@ -54,15 +57,23 @@ struct Up {
     tasks: JoinSet<()>,
 }
 
-/// Serves a connection that begins with the HTTP/2 preface until either side closes it. `carry` handles one
-/// exchange.
+/// How a connection ended in order.
+pub(crate) enum Ended {
+    /// One side closed it, or the sidecar stops.
+    Closed,
+    /// No stream was open for too long.
+    Idle,
+}
+
+/// Serves a connection that begins with the HTTP/2 preface until either side closes it, or nothing is asked for
+/// `idle`. `carry` handles one exchange.
 pub(crate) async fn serve<F>(
     down: Conn,
     (stream, failed): (Option<Conn>, Option<Failed>),
     target: Target,
-    (dialer, limits, drain): (Arc<Dialer>, Limits, Drain),
+    (dialer, limits, drain, idle): (Arc<Dialer>, Limits, Drain, Duration),
     carry: impl Fn(Exchange2) -> F,
-) -> Result<(), h2::Error>
+) -> Result<Ended, h2::Error>
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -76,16 +87,28 @@ where
     let caller = down.peer().cloned();
     let mut connection = builder.handshake::<_, Bytes>(down).await?;
     let up = Mutex::new(Up { stream, failed, ..Up::default() });
-    let pair =
-        Arc::new(Pair2 { target, dialer, head_bytes, up, up_closed: Notify::new(), caller, callee: OnceLock::new() });
+    let pair = Arc::new(Pair2 {
+        target,
+        dialer,
+        head_bytes,
+        fields_max: limits.fields,
+        up,
+        up_closed: Notify::new(),
+        caller,
+        callee: OnceLock::new(),
+    });
     // Dropped with this function: whatever is still running then is ended, and its spans are recorded as abandoned.
     let mut streams = JoinSet::new();
-    let mut closing = false;
+    let (mut closing, mut ended) = (false, Ended::Closed);
+    // Rings at the end of a period; only one in which no stream was open counts.
+    let mut alarm = std::pin::pin!(tokio::time::sleep(idle));
+    let mut asked = false;
     loop {
         tokio::select! {
             accepted = connection.accept() => {
-                let Some(accepted) = accepted else { return Ok(()) };
+                let Some(accepted) = accepted else { return Ok(ended) };
                 let (request, respond) = accepted?;
+                asked = true;
                 streams.spawn(carry(Exchange2::new(Arc::clone(&pair), request, respond)));
             }
             Some(_) = streams.join_next() => {}
@@ -93,12 +116,43 @@ where
                 closing = true;
                 connection.graceful_shutdown();
             }
+            () = &mut alarm, if streams.is_empty() && !closing => {
+                if std::mem::take(&mut asked) {
+                    alarm.as_mut().reset(tokio::time::Instant::now() + idle);
+                } else {
+                    (closing, ended) = (true, Ended::Idle);
+                    connection.graceful_shutdown();
+                }
+            }
             () = drain.draining(), if !closing => {
                 closing = true;
                 connection.graceful_shutdown();
             }
         }
     }
+}
+
+/// Answers a request that goes nowhere; the others on its connection are not concerned.
+pub(crate) async fn refuse(mut exchange: Exchange2, failure: &Failure) {
+    exchange.refuse(failure).await;
+    if let Err(failure) = exchange.deliver().await {
+        tracing::debug!(%failure, "a caller did not wait for an answer of our own");
+    }
+}
+
+/// What a caller did to have its connection ended by the library; `None` where it just left.
+pub(crate) fn flaw(error: &h2::Error) -> Option<&'static str> {
+    if error.is_io() || error.is_remote() {
+        return None;
+    }
+    Some(match error.reason() {
+        Some(Reason::PROTOCOL_ERROR) => "h2_protocol_error",
+        Some(Reason::FLOW_CONTROL_ERROR) => "h2_flow_control_error",
+        Some(Reason::FRAME_SIZE_ERROR) => "h2_frame_size_error",
+        Some(Reason::COMPRESSION_ERROR) => "h2_compression_error",
+        Some(Reason::ENHANCE_YOUR_CALM) => "h2_enhance_your_calm",
+        _ => "h2_error",
+    })
 }
 
 impl Pair2 {
@@ -187,6 +241,25 @@ impl Exchange2 {
         }
     }
 
+    /// Whether the head of the request may pass. The library has seen to pseudo-headers and to fields that belong to
+    /// HTTP/1's framing.
+    pub(crate) fn admit(&self) -> Result<(), Failure> {
+        if self.head.headers.len() > self.pair.fields_max {
+            return Err(Failure::RequestHeadTooLarge("too_many_fields"));
+        }
+        let mut hosts = self.head.headers.get_all(header::HOST).iter();
+        let (host, further) = (hosts.next(), hosts.next());
+        if further.is_some() {
+            return Err(Failure::BadRequest("several_hosts"));
+        }
+        match (self.head.uri.authority(), host) {
+            (Some(authority), Some(host)) if !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes()) => {
+                Err(Failure::BadRequest("host_contradicts_target"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Moves the request's body on, and notices when the caller cancels.
     fn poll_request(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
         if let Some(pump) = &mut self.request
@@ -272,6 +345,10 @@ impl Exchange for Exchange2 {
         })
         .await?;
         let (answer, body) = answered.into_parts();
+        if answer.headers.len() > self.pair.fields_max {
+            self.cancel();
+            return Err(Failure::AnswerHeadTooLarge { target: self.pair.target.to_string() });
+        }
         self.answer = answer;
         self.answer_body = Some(body);
         Ok(())
@@ -358,71 +435,5 @@ impl Exchange for Exchange2 {
 
     fn callee(&self) -> Option<&Arc<Peer>> {
         self.pair.callee.get()
-    }
-}
-
-/// A body on its way from one stream to the other, trailers included.
-struct Pump2 {
-    from: RecvStream,
-    to: SendStream<Bytes>,
-    waiting: Bytes,
-    payload: u64,
-    ended: bool,
-}
-
-/// Which side ended a body too early; the sender says why.
-enum Pump2Error {
-    Read(Reason),
-    Write,
-}
-
-impl Pump2 {
-    fn new(from: RecvStream, to: SendStream<Bytes>, ended: bool) -> Self {
-        Self { from, to, waiting: Bytes::new(), payload: 0, ended }
-    }
-
-    /// Ready once the body's end is handed to the other stream.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Pump2Error>> {
-        let said = |error: &h2::Error| error.reason().unwrap_or(Reason::CANCEL);
-        let closed = |_: h2::Error| Pump2Error::Write;
-        loop {
-            if self.ended {
-                return Poll::Ready(Ok(()));
-            }
-            if !self.waiting.is_empty() {
-                self.to.reserve_capacity(self.waiting.len());
-                let room = match ready!(self.to.poll_capacity(cx)) {
-                    Some(Ok(room)) => room.min(self.waiting.len()),
-                    Some(Err(_)) | None => return Poll::Ready(Err(Pump2Error::Write)),
-                };
-                let part = self.waiting.split_to(room);
-                self.ended = self.waiting.is_empty() && self.from.is_end_stream();
-                self.to.send_data(part, self.ended).map_err(closed)?;
-                // The sender may send as much again only now: that is how backpressure goes through.
-                self.from.flow_control().release_capacity(room).map_err(|error| Pump2Error::Read(said(&error)))?;
-                continue;
-            }
-            if self.to.poll_reset(cx).is_ready() {
-                return Poll::Ready(Err(Pump2Error::Write));
-            }
-            match ready!(self.from.poll_data(cx)) {
-                Some(Ok(data)) => {
-                    self.payload += data.len() as u64;
-                    self.waiting = data;
-                }
-                Some(Err(error)) => return Poll::Ready(Err(Pump2Error::Read(said(&error)))),
-                None => match ready!(self.from.poll_trailers(cx)) {
-                    Ok(Some(trailers)) => {
-                        self.to.send_trailers(trailers).map_err(closed)?;
-                        self.ended = true;
-                    }
-                    Ok(None) => {
-                        self.to.send_data(Bytes::new(), true).map_err(closed)?;
-                        self.ended = true;
-                    }
-                    Err(error) => return Poll::Ready(Err(Pump2Error::Read(said(&error)))),
-                },
-            }
-        }
     }
 }

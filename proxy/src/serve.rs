@@ -16,9 +16,9 @@ use crate::hello::Hello;
 use crate::http1::{Framing, RequestHead, TargetForm};
 use crate::listen;
 use crate::metrics::Calls;
+use crate::pair::{Next, Pair};
 use crate::pump::Pump;
 use crate::record::TcpSpan;
-use crate::relay1::{Next, Pair};
 use crate::sidecar::Sidecar;
 use crate::terminate::Opened;
 use crate::upstream::{Failed, Target};
@@ -201,10 +201,16 @@ fn admit(sidecar: &Sidecar, request: &RequestHead) -> Result<(), Failure> {
 }
 
 async fn http2(sidecar: &Arc<Sidecar>, down: Conn, up: Up, target: Target, way: Way, caller: Arc<str>) {
-    let shared = (Arc::clone(&sidecar.dialer), sidecar.limits, sidecar.drain.clone());
+    let idle = sidecar.config.idle_timeout;
+    let shared = (Arc::clone(&sidecar.dialer), sidecar.limits, sidecar.drain.clone(), idle);
     let served = relay2::serve(down, up, target.clone(), shared, |mut exchange| {
         let (sidecar, target, caller) = (Arc::clone(sidecar), target.clone(), Arc::clone(&caller));
         async move {
+            let admitted = if sidecar.full() { Err(Failure::Overloaded) } else { exchange.admit() };
+            if let Err(failure) = admitted {
+                way.calls(&sidecar).refused(failure.reason());
+                return relay2::refuse(exchange, &failure).await;
+            }
             let _open = sidecar.drain.guard();
             match way {
                 Way::Inbound => inbound::carry(&sidecar, &mut exchange, &target, &caller).await,
@@ -213,8 +219,15 @@ async fn http2(sidecar: &Arc<Sidecar>, down: Conn, up: Up, target: Target, way: 
         }
     })
     .await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "an HTTP/2 connection ended");
+    match served {
+        Ok(relay2::Ended::Closed) => {}
+        Ok(relay2::Ended::Idle) => way.calls(sidecar).idle("http2"),
+        Err(error) => {
+            if let Some(reason) = relay2::flaw(&error) {
+                way.calls(sidecar).refused(reason);
+            }
+            tracing::debug!(%error, "an HTTP/2 connection ended");
+        }
     }
 }
 

@@ -80,7 +80,8 @@ impl Fields {
     pub fn announce_persistence(&mut self, persistent: bool, reader: Version) {
         if self.first("connection").is_none() {
             match (persistent, reader) {
-                (false, _) => self.push("Connection", b"close"),
+                (false, Version::Http10) => true,
+                (false, Version::Http11) => self.push("Connection", b"close"),
                 (true, Version::Http10) => self.push("Connection", b"keep-alive"),
                 (true, Version::Http11) => true,
             };

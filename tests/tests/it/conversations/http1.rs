@@ -35,7 +35,7 @@ fn requests() -> Vec<Row> {
             "HTTP/1.0 without Host ends with the connection",
             vec![
                 caller("GET / HTTP/1.0\r\n\r\n"),
-                app("HTTP/1.0 200 OK\r\n\r\nall of it").arrives_as("HTTP/1.0 200 OK\r\nConnection: close\r\n\r\nall of it"),
+                app("HTTP/1.0 200 OK\r\n\r\nall of it"),
                 ends(Side::App),
             ],
         ),

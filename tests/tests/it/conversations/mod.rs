@@ -1,5 +1,6 @@
 //! Conversations that must be the same with sidecars between as without.
 
 mod http1;
+mod peers;
 mod script;
 mod transparent;
