@@ -22,7 +22,7 @@ const HELLO_BYTES_MAX: usize = 16 * 1024;
 
 /// What the first bytes of a connection are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Hello {
+pub enum Hello {
     /// The beginning of a ClientHello; more has to come before it can be read.
     Begun,
     /// A whole ClientHello, with the name it asks for.
@@ -57,7 +57,7 @@ pub(crate) async fn wait(down: &mut Conn, up: &mut Conn) -> Hello {
 }
 
 /// Reads the name from the first bytes of a connection.
-pub(crate) fn read(bytes: &[u8]) -> Hello {
+pub fn read(bytes: &[u8]) -> Hello {
     match handshake(bytes) {
         Some(Ok(hello)) => server_name(&hello).map_or(Hello::Other, Hello::Whole),
         Some(Err(Broken)) => Hello::Other,

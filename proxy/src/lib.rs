@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod config;
 pub mod drain;
+pub mod hello;
 pub mod http1;
 pub mod ignore;
 pub mod intercept;
@@ -21,7 +22,6 @@ mod context;
 mod detect;
 mod exchange;
 mod failure;
-mod hello;
 mod inbound;
 mod link;
 mod log;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use raceway_analyzer::api::types::SpanKind;
 use raceway_tests::analyzer::TraceExt;
-use raceway_tests::{Stack, http};
+use raceway_tests::{PATIENCE, Stack, http};
 use raceway_tls::{Alpn, Client, ClientFiles, Peer, Reloading, TlsStream};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -130,6 +130,49 @@ async fn http_2_is_offered_where_the_application_speaks_it() {
     let trace = stack.analyzer().only_trace().await;
     let version = trace.span("orders", SpanKind::Server).attributes.get("tls.protocol.version").cloned();
     assert_eq!(json!(version), json!("1.3"));
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn strangers_who_begin_tls_badly_are_closed_and_counted_and_harm_nobody() {
+    let Some(scene) = Scene::with(&["curl"]) else { return };
+    scene.write(&scene.ours.issue(&["orders"]), "orders");
+    let [cert, key] = scene.ends_tls("orders");
+    let stack = Stack::of(["orders"]).flag("orders", &cert).flag("orders", &key);
+    let stack = stack.flag("orders", "--header-timeout=0.3").start().await;
+    let endless = [&b"\x16\x03\x01\x40\x00\x01\xff\xff\xff"[..], &[7; 16 * 1024]].concat();
+    let rows: [(&str, &[u8]); 6] = [
+        ("no TLS behind the first byte", b"\x16 GET / HTTP/1.1\r\n\r\n"),
+        ("a record of nothing", b"\x16\x03\x01\x00\x00"),
+        ("a ServerHello", b"\x16\x03\x03\x00\x04\x02\x00\x00\x00"),
+        ("an empty ClientHello", b"\x16\x03\x01\x00\x04\x01\x00\x00\x00"),
+        ("a hello of 16 MB", &endless),
+        ("a hello that stops", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
+    ];
+    let mut streams = Vec::new();
+    for (_, bytes) in rows {
+        let mut stream = TcpStream::connect(stack.door()).await.expect("somebody listens");
+        stream.write_all(bytes).await.expect("there is room");
+        streams.push(stream);
+    }
+    let got = curl_https(&["--cacert", &scene.ca()], "orders", stack.door()).await;
+    assert_eq!(got.status, "200 1.1", "{got:?}");
+    for ((flaw, _), mut stream) in rows.into_iter().zip(streams) {
+        let mut said = Vec::new();
+        let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut said)).await;
+        assert!(ended.is_ok(), "{flaw}: still open");
+        assert!(said.is_empty() || said[0] == 21, "{flaw}: an alert or nothing, not {said:?}");
+    }
+    let counted = ["tls_broken", "tls_not_spoken", "tls_handshake"].map(|reason| {
+        let sample = format!(r#"tls_handshake_failures_total{{direction="inbound",reason="{reason}"}}"#);
+        let stack = &stack;
+        async move { metric(stack, "orders", &sample).await }
+    });
+    let mut sum = 0.0;
+    for count in counted {
+        sum += count.await;
+    }
+    assert_eq!(sum, rows.len() as f64);
     stack.stop().await;
 }
 

@@ -116,7 +116,7 @@ async fn what_cannot_be_verified_is_a_502_that_says_what_to_look_at() {
 
 #[tokio::test]
 async fn a_certificate_is_shown_to_those_who_ask_and_missing_ones_are_told() {
-    let Some(scene) = Scene::with(&["nginx"]) else { return };
+    let Some(scene) = Scene::with(&["curl", "nginx"]) else { return };
     scene.write(&scene.ours.issue(&["localhost"]), "payment");
     scene.write(&scene.ours.issue(&["spiffe://shop/shop"]), "shop");
     let there = free_port();
@@ -141,14 +141,18 @@ async fn a_certificate_is_shown_to_those_who_ask_and_missing_ones_are_told() {
     let mut serving = JoinSet::new();
     serving.spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            assert!(strict.accept(false, stream).await.is_err());
+            assert!(strict.accept(true, stream).await.is_err());
         }
     });
     let route = format!("--route=127.0.0.1:0=payment@https://localhost:{port}");
     let stack = Stack::of(["shop"]).flag("shop", &ca).flag("shop", &route).start().await;
-    let answer = http::get(stack.sidecar("shop").routes()[0], "/", &[]).await;
-    assert_eq!((answer.status, answer.header("x-raceway-error")), (502, Some("tls_client_certificate")), "{answer:?}");
-    assert!(answer.text().contains("--upstream-tls-cert"), "{}", answer.text());
+    let door = stack.sidecar("shop").routes()[0];
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let got = curl(&[version, &format!("http://{door}/")]).await;
+        assert!(got.status.starts_with("502 "), "{got:?}");
+        assert!(got.text.contains("x-raceway-error: tls_client_certificate"), "{got:?}");
+        assert!(got.text.contains("--upstream-tls-cert"), "{got:?}");
+    }
     stack.stop().await;
     serving.shutdown().await;
 }
