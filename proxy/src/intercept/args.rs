@@ -1,7 +1,9 @@
 //! The subcommand's flags, and the settings they become.
 
+use std::net::Ipv6Addr;
+
 use clap::{Args, Subcommand};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 use super::rules::{Rule, Rules, Which};
 use crate::config::{ConfigError, PortRange, Problem, network};
@@ -83,8 +85,8 @@ The rules are those of the network namespace that this runs in: a pod, a contain
 NET_RAW with iptables); the sidecar itself needs no privilege. Only TCP is redirected, and only connections made from \
 now on: those that are open stay as they are.
 
-Outbound: the sidecar's own connections pass, then what stays on this host (loopback, and its own addresses), then \
-skipped ports and networks; the rest is redirected.
+Outbound: the sidecar's own connections pass, then what stays on this host (loopback, and its own addresses) or on \
+one link (fe80::/10), then skipped ports and networks; the rest is redirected.
 Inbound: skipped ports pass, and what is forwarded for others (containers); the rest is redirected.
 
 Start `raceway-proxy --mode transparent` first: until it runs, redirected connections are refused.";
@@ -98,6 +100,9 @@ const UID: &str = "1500";
 
 /// Ports that are skipped inbound unless `none` is said.
 const SKIPPED_INBOUND: [u16; 2] = [22, 15020];
+
+/// What is sent there is bound to its interface, and would never arrive at a listener on loopback.
+const LINK_LOCAL: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10);
 
 /// Which tool writes the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,6 +201,9 @@ impl Settings {
         if let Some(port) = self.outbound {
             outbound.extend(self.uids.iter().map(|uid| pass(Which::Uid(*uid))));
             outbound.push(pass(Which::Loopback));
+            if self.ipv6 != Ipv6::Off {
+                outbound.push(pass(Which::Network(LINK_LOCAL.into())));
+            }
             outbound.extend(self.skip_outbound.iter().map(|ports| pass(Which::Port(*ports))));
             outbound.extend(self.skip_networks.iter().map(|network| pass(Which::Network(*network))));
             outbound.push(Rule { which: Which::Rest, to: Some(port) });

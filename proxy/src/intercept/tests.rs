@@ -31,18 +31,19 @@ delete table inet raceway
 table inet raceway {
 	chain outbound {
 		type nat hook output priority -101; policy accept;
-		meta skuid 1500 return comment "raceway 1/9: made by the sidecar itself"
-		meta skuid 0 return comment "raceway 2/9: made by the sidecar itself"
-		oifname "lo" return comment "raceway 3/9: loopback"
-		tcp dport 25 return comment "raceway 4/9: skipped port"
-		ip6 daddr fd00::/8 return comment "raceway 5/9: skipped network"
-		ip daddr 192.0.2.0/24 return comment "raceway 6/9: skipped network"
-		meta l4proto tcp redirect to :1 comment "raceway 7/9: to the sidecar"
+		meta skuid 1500 return comment "raceway 1/10: made by the sidecar itself"
+		meta skuid 0 return comment "raceway 2/10: made by the sidecar itself"
+		oifname "lo" return comment "raceway 3/10: loopback"
+		ip6 daddr fe80::/10 return comment "raceway 4/10: skipped network"
+		tcp dport 25 return comment "raceway 5/10: skipped port"
+		ip6 daddr fd00::/8 return comment "raceway 6/10: skipped network"
+		ip daddr 192.0.2.0/24 return comment "raceway 7/10: skipped network"
+		meta l4proto tcp redirect to :1 comment "raceway 8/10: to the sidecar"
 	}
 	chain inbound {
 		type nat hook prerouting priority -101; policy accept;
-		tcp dport 8000-8100 return comment "raceway 8/9: skipped port"
-		fib daddr type local meta l4proto tcp redirect to :6 comment "raceway 9/9: to the sidecar"
+		tcp dport 8000-8100 return comment "raceway 9/10: skipped port"
+		fib daddr type local meta l4proto tcp redirect to :6 comment "raceway 10/10: to the sidecar"
 	}
 }
 "#;
@@ -58,16 +59,17 @@ fn iptables_rules_are_in_order_and_each_family_has_its_networks() {
     let expected = r#"*nat
 :RACEWAY_OUTBOUND - [0:0]
 :RACEWAY_INBOUND - [0:0]
--A RACEWAY_OUTBOUND -m owner --uid-owner 1500 -m comment --comment "raceway 1/10: made by the sidecar itself" -j RETURN
--A RACEWAY_OUTBOUND -m owner --uid-owner 0 -m comment --comment "raceway 2/10: made by the sidecar itself" -j RETURN
--A RACEWAY_OUTBOUND -o lo -m comment --comment "raceway 3/10: loopback" -j RETURN
--A RACEWAY_OUTBOUND -p tcp -m tcp --dport 25 -m comment --comment "raceway 4/10: skipped port" -j RETURN
--A RACEWAY_OUTBOUND -d fd00::/8 -m comment --comment "raceway 5/10: skipped network" -j RETURN
--A RACEWAY_OUTBOUND -p tcp -m comment --comment "raceway 6/10: to the sidecar" -j REDIRECT --to-ports 1
--I OUTPUT 1 -p tcp -m comment --comment "raceway 7/10: all TCP connections" -j RACEWAY_OUTBOUND
--A RACEWAY_INBOUND -p tcp -m tcp --dport 8000:8100 -m comment --comment "raceway 8/10: skipped port" -j RETURN
--A RACEWAY_INBOUND -p tcp -m addrtype --dst-type LOCAL -m comment --comment "raceway 9/10: to the sidecar" -j REDIRECT --to-ports 6
--I PREROUTING 1 -p tcp -m comment --comment "raceway 10/10: all TCP connections" -j RACEWAY_INBOUND
+-A RACEWAY_OUTBOUND -m owner --uid-owner 1500 -m comment --comment "raceway 1/11: made by the sidecar itself" -j RETURN
+-A RACEWAY_OUTBOUND -m owner --uid-owner 0 -m comment --comment "raceway 2/11: made by the sidecar itself" -j RETURN
+-A RACEWAY_OUTBOUND -o lo -m comment --comment "raceway 3/11: loopback" -j RETURN
+-A RACEWAY_OUTBOUND -d fe80::/10 -m comment --comment "raceway 4/11: skipped network" -j RETURN
+-A RACEWAY_OUTBOUND -p tcp -m tcp --dport 25 -m comment --comment "raceway 5/11: skipped port" -j RETURN
+-A RACEWAY_OUTBOUND -d fd00::/8 -m comment --comment "raceway 6/11: skipped network" -j RETURN
+-A RACEWAY_OUTBOUND -p tcp -m comment --comment "raceway 7/11: to the sidecar" -j REDIRECT --to-ports 1
+-I OUTPUT 1 -p tcp -m comment --comment "raceway 8/11: all TCP connections" -j RACEWAY_OUTBOUND
+-A RACEWAY_INBOUND -p tcp -m tcp --dport 8000:8100 -m comment --comment "raceway 9/11: skipped port" -j RETURN
+-A RACEWAY_INBOUND -p tcp -m addrtype --dst-type LOCAL -m comment --comment "raceway 10/11: to the sidecar" -j REDIRECT --to-ports 6
+-I PREROUTING 1 -p tcp -m comment --comment "raceway 11/11: all TCP connections" -j RACEWAY_INBOUND
 COMMIT
 "#;
     assert_eq!(script, expected);
@@ -96,11 +98,12 @@ fn an_iptables_script_replaces_what_it_finds() {
 fn what_is_missing_is_told_by_what_is_there() {
     let script = nft::install_script(&rules(FULL));
     let whole = nft::read(&script).expect("a table");
-    assert_eq!((whole.rules.len(), whole.missing.as_slice()), (9, &[][..]));
-    let without: String = script.lines().filter(|line| !line.contains("4/9")).map(|line| format!("{line}\n")).collect();
+    assert_eq!((whole.rules.len(), whole.missing.as_slice()), (10, &[][..]));
+    let without: String =
+        script.lines().filter(|line| !line.contains("4/10")).map(|line| format!("{line}\n")).collect();
     let partly = nft::read(&without).expect("a table");
     assert_eq!(partly.missing, [4]);
-    assert_eq!(partly.told(), "nft inet: 8 rules, 1 missing");
+    assert_eq!(partly.told(), "nft inet: 9 rules, 1 missing");
     assert!(self::whole(&[partly]).is_err());
     let empty = nft::read("table inet raceway {\n}\n").expect("a table");
     assert_eq!(empty.missing, [1], "an empty table is no interception");

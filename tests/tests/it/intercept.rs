@@ -34,7 +34,7 @@ fn installed_twice_is_installed_once_and_removed_is_gone() {
     let Some(world) = World::new() else { return };
     let bare = ruleset(&world);
     assert_eq!(world.inside.intercept("show"), (Some(0), "nothing is installed\n".to_owned()));
-    for (backend, state) in [("nft", "nft inet: 6 rules"), ("iptables", "iptables ip: 8 rules; iptables ip6: 8 rules")]
+    for (backend, state) in [("nft", "nft inet: 7 rules"), ("iptables", "iptables ip: 8 rules; iptables ip6: 9 rules")]
     {
         let (code, said) = world.inside.intercept(&format!("install --backend {backend}"));
         assert_eq!(code, Some(0), "{said}");

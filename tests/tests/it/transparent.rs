@@ -6,7 +6,7 @@ use std::time::Duration;
 use raceway_analyzer::api::types::{SpanKind, TraceView};
 use raceway_tests::analyzer::{Analyzer, TraceExt};
 use raceway_tests::http::{self, Answer};
-use raceway_tests::netns::{Program, Service, Sidecar, World};
+use raceway_tests::netns::{Namespace, Program, Service, Sidecar, World};
 use raceway_tests::{PATIENCE, skip};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -276,6 +276,32 @@ async fn skipped_ports_and_networks_go_their_way() {
         assert_eq!(get("10.99.0.1:8080", &format!("/call/{there}/x")).await.text(), "outside", "{there}");
         assert_eq!(other.head().await.contains("traceparent"), redirected, "{there}");
     }
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn link_local_addresses_are_reached() {
+    if !has(&["curl"]) {
+        return;
+    }
+    let Some(scene) = Scene::new("").await else { return };
+    let link_local = |host: &Namespace| {
+        let listed = host.run("ip -6 -o address show dev wire scope link");
+        let address =
+            listed.split_whitespace().find(|word| word.starts_with("fe80:")).expect("every interface has one");
+        address.split('/').next().expect("an address").to_owned()
+    };
+    let get = |host: &Namespace, there: &str, port: u16| {
+        let retry = "--retry 20 --retry-all-errors --retry-delay 1 --connect-timeout 5";
+        host.run(&format!("curl -g -s {retry} 'http://[{there}%25wire]:{port}/'"))
+    };
+    let outside = link_local(&scene.world.outside);
+    let _server = scene.world.outside.start("python3", &["-c", APPLICATION]);
+    scene.install("");
+    // Inbound it is served; what leaves by a link is bound to it and cannot be redirected.
+    let inside = link_local(&scene.world.inside);
+    assert_eq!(get(&scene.world.outside, &inside, 8080), format!("app for {inside}"));
+    assert!(get(&scene.world.inside, &outside, 8080).starts_with("app for fe80:"));
     scene.stop().await;
 }
 
