@@ -95,6 +95,12 @@ async fn a_checkout_comes_out_as_graph_trace_and_critical_path() {
     let row = &list.traces[0];
     assert_eq!((row.trace_id.as_str(), row.event_count, row.service_count), (UUID, 18, 5));
     assert_eq!((row.root_service.as_str(), row.duration_ms, row.certainty), ("frontend", 850.0, 0.98));
+    for (caller, callee, count) in
+        [("order", "payment", 1), ("api", "auth", 1), ("api", "payment", 0), ("payment", "order", 0), ("api", "api", 0)]
+    {
+        let list: TraceList = analyzer.get(&format!("/api/traces?caller={caller}&callee={callee}")).await;
+        assert_eq!(list.traces.len(), count, "{caller} -> {callee}");
+    }
     let services: ServiceList = analyzer.get("/api/services").await;
     assert_eq!(services.total_services, 5);
     assert!(services.services.iter().all(|service| service.trace_count == 1 && service.requests == 1));
@@ -397,6 +403,8 @@ async fn pages_and_cursors_list_every_trace_once() {
         ("service=a", 25),
         ("service=b", 0),
         ("operation=GET%20/a", 25),
+        ("operation=get", 25),
+        ("operation=/b", 0),
         ("min_duration_ms=5", 25),
         ("min_duration_ms=5.1", 0),
         ("max_duration_ms=4.9", 0),
@@ -452,6 +460,8 @@ async fn refusals_say_what_is_wrong() {
         ("/api/traces/0123456789abcdef0123456789abcdef/critical-path", 404, "no trace"),
         ("/api/traces/0123456789abcdef0123456789abcdef/dependencies", 404, "no trace"),
         ("/api/traces/0123456789abcdef0123456789abcdef/order?a=1&b=2", 400, "no span id"),
+        ("/api/traces/0123456789abcdef0123456789abcdef/order", 400, "?a=SPAN&b=SPAN"),
+        ("/api/traces?caller=api", 400, "give both"),
         ("/api/traces?page=0", 400, "counted from 1"),
         ("/api/traces?page=x", 400, "page"),
         ("/api/traces?page_size=0", 400, "page_size must be 1 to 1000"),

@@ -16,7 +16,8 @@ pub(super) struct TraceFilter {
     pub(super) min_events: Option<u64>,
     /// Only traces in which this service took part.
     pub(super) service: Option<String>,
-    /// Only traces with a span of this name.
+    /// Only traces with a span whose name contains this text, in upper or lower case: `checkout` finds
+    /// `POST /checkout`.
     pub(super) operation: Option<String>,
     /// Only traces at least this long.
     pub(super) min_duration_ms: Option<f64>,
@@ -27,6 +28,11 @@ pub(super) struct TraceFilter {
     /// Only traces with a span that has this attribute, or whose process has: `name` or `name=value`. Looks into the
     /// traces one by one: narrow the time as well.
     pub(super) attribute: Option<String>,
+    /// Only traces in which this service calls `callee`: those behind an edge of the graph. Looks into the traces one by
+    /// one.
+    pub(super) caller: Option<String>,
+    /// Whom `caller` calls.
+    pub(super) callee: Option<String>,
     /// Only traces that began at or after this time: RFC 3339, or a number since 1970 in s, ms, µs or ns.
     pub(super) from: Option<String>,
     /// Only traces that began before this time.
@@ -112,14 +118,17 @@ pub(super) struct TraceShown {
 }
 
 /// Which two spans to compare.
-#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Pair {
+    // Optional for the reader of queries alone, whose words for a missing one say nothing of spans.
     /// The first span, 16 hex digits.
-    pub(super) a: String,
+    #[param(required = true)]
+    pub(super) a: Option<String>,
     /// The second span, 16 hex digits.
-    pub(super) b: String,
+    #[param(required = true)]
+    pub(super) b: Option<String>,
 }
 
 /// How many rows.

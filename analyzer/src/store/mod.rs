@@ -85,7 +85,8 @@ pub enum StoreError {
 pub struct TraceQuery {
     /// Only traces in which this service took part.
     pub service: Option<String>,
-    /// Only traces with a span of this name.
+    /// Only traces with a span whose name contains this text, in upper or lower case: `checkout` finds
+    /// `POST /checkout`.
     pub operation: Option<String>,
     /// Only traces at least this long, ns.
     pub duration_min_ns: Option<u64>,

@@ -227,6 +227,8 @@ pub(crate) fn filters_narrow(store: &impl SpanStore) {
     assert_eq!(narrowed(|query| query.error = Some(false)), [4, 3, 1]);
     assert_eq!(narrowed(|query| query.service = Some("till".into())), [3]);
     assert_eq!(narrowed(|query| query.operation = Some("GET /report".into())), [4]);
+    assert_eq!(narrowed(|query| query.operation = Some("Report".into())), [4]);
+    assert_eq!(narrowed(|query| query.operation = Some("get".into())), [4, 3, 2, 1]);
     assert_eq!(narrowed(|query| query.duration_min_ns = Some(11 * SECOND)), [4]);
     assert_eq!(narrowed(|query| query.duration_max_ns = Some(SECOND)), [3, 2]);
     assert_eq!(narrowed(|query| query.spans_min = Some(2)), [1]);

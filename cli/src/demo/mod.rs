@@ -12,7 +12,7 @@ mod stage;
 mod summary;
 mod truth;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ use summary::Summary;
 #[command(long_about = LONG_ABOUT)]
 pub struct Settings {
     /// Stop after so many seconds and print the summary [default: at Ctrl-C]
-    #[arg(long, env = "RACEWAY_SECONDS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, env = "RACEWAY_SECONDS", value_name = "N", value_parser = seconds)]
     pub seconds: Option<u32>,
 
     /// Purchases per second on average; they arrive by chance. The higher, the more are in flight at once, and the
@@ -52,7 +52,7 @@ pub struct Settings {
         env = "RACEWAY_CONCURRENCY",
         value_name = "C",
         default_value = "4",
-        value_parser = clap::value_parser!(u32).range(1..=10_000)
+        value_parser = concurrency
     )]
     pub concurrency: u32,
 
@@ -61,7 +61,7 @@ pub struct Settings {
     pub data_dir: Option<PathBuf>,
 
     /// Address of the analyzer's page and API; port 0 takes any free one
-    #[arg(long, env = "RACEWAY_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    #[arg(long, env = "RACEWAY_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = address)]
     pub listen: SocketAddr,
 
     /// Print the summary as one JSON object on stdout
@@ -75,12 +75,27 @@ See it work: five services behind sidecars, traffic, and the analyzer's page
 Starts an analyzer and five small web services, each behind a sidecar of its own, and sends customers:
   checkout:  frontend -> api -> auth, then api -> order -> payment
   refund:    frontend -> api -> payment
-The services contain no tracing code and forward no header. Open the printed address to see what the
+The services contain no tracing code and forward no header. Open the printed address to see what the \
 sidecars found out; under Insights is the graph of who calls whom.
 
-At the end (--seconds, or Ctrl-C) a summary says how many calls there were, how slow they were and what
-the time went into. The services keep a log that no sidecar sees; by it the summary also says how many
+At the end (--seconds, or Ctrl-C) a summary says how many calls there were, how slow they were and what \
+the time went into. The services keep a log that no sidecar sees; by it the summary also says how many \
 calls were ascribed to another request than the one that caused them, and whether a span was lost.";
+
+fn seconds(text: &str) -> Result<u32, String> {
+    text.parse().ok().filter(|&seconds| seconds > 0).ok_or_else(|| "a whole number of seconds, 1 or more".to_owned())
+}
+
+fn concurrency(text: &str) -> Result<u32, String> {
+    let known = text.parse().ok().filter(|count| (1..=10_000).contains(count));
+    known.ok_or_else(|| "a whole number, 1 to 10000".to_owned())
+}
+
+/// As the analyzer reads its own: a name is looked up, and its first address taken.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let found = text.to_socket_addrs().ok().and_then(|mut found| found.next());
+    found.ok_or_else(|| "an address is HOST:PORT, as in localhost:8080".to_owned())
+}
 
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse() {

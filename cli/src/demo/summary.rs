@@ -138,6 +138,11 @@ fn by_service(path: &CriticalPath) -> Path {
     Path { total_ms: microseconds(path.total_duration_ms), steps }
 }
 
+/// `1 trace`, `2 traces`.
+fn counted(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Rounds milliseconds to whole microseconds: digits below say nothing.
 fn microseconds(ms: f64) -> f64 {
     (ms * 1e3).round() / 1e3
@@ -171,19 +176,23 @@ impl fmt::Display for Summary {
         let seconds = aside.took.as_secs_f64();
         writeln!(
             f,
-            "\n{} requests in {seconds:.1} s ({:.1}/s), {} failed; {} cards declined, as they should be\n",
-            self.requests,
+            "\n{} in {seconds:.1} s ({:.1}/s), {} failed; {} declined, as {} should be\n",
+            counted(self.requests, "request"),
             self.requests as f64 / seconds.max(0.001),
             self.failed,
-            aside.declined,
+            counted(aside.declined, "card"),
+            if aside.declined == 1 { "it" } else { "they" },
         )?;
         self.write_edges(f)?;
         self.write_path(f)?;
         self.write_links(f)?;
         write!(
             f,
-            "Spans: {} expected by the services' own count, {} stored in {} traces, {} lost",
-            aside.spans_expected, self.spans, self.traces, self.spans_lost
+            "Spans: {} expected by the services' own count, {} stored in {}, {} lost",
+            aside.spans_expected,
+            self.spans,
+            counted(self.traces, "trace"),
+            self.spans_lost
         )?;
         if let Some(compared) = aside.compared {
             write!(f, "\n(links and spans of the last {compared} requests; the services' log of older ones is gone)")?;
@@ -209,6 +218,13 @@ impl Summary {
                 write!(f, "  {text:>8}")?;
             }
             writeln!(f)?;
+        }
+        if self.edges.iter().any(|edge| edge.errors > 0) {
+            writeln!(
+                f,
+                "(errors: 4xx and 5xx as callers see them. A declined card is a 402, an error to each caller on the way;\n \
+                 the services themselves count 5xx alone, and are healthy)"
+            )?;
         }
         writeln!(f)
     }

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use raceway_trace::TraceId;
 
-use super::attribute::Attribute;
+use super::search::Search;
 use crate::analysis::path::Path as CriticalWay;
 use crate::api::App;
 use crate::api::extract::{Params, TraceIn, moment, span_id};
@@ -32,11 +32,11 @@ const PAGE_SIZE_MAX: u64 = 1000;
 pub(in crate::api) async fn list(State(app): State<App>, Params(filter): Params<TraceFilter>) -> Answer {
     let page = PageWanted::read(filter.page, filter.page_size, filter.cursor.as_deref())?;
     let query = page.query(read(&filter)?);
-    let attribute = filter.attribute.as_deref().map(Attribute::read).transpose()?;
-    let answer = app.answer(move |work| match attribute {
+    let search = Search::read(&filter)?;
+    let answer = app.answer(move |work| match search {
         None => Ok(page.shown(&work.store().traces(&query)?)),
-        Some(attribute) => {
-            let (rows, looked_at) = attribute.search(work, query)?;
+        Some(search) => {
+            let (rows, looked_at) = search.page(work, query)?;
             let shown = page.shown(&rows);
             let next_cursor = shown.next_cursor.or(looked_at.map(|(first_ns, id)| cursor(first_ns, id)));
             Ok(TraceList { next_cursor, ..shown })
@@ -145,7 +145,11 @@ pub(in crate::api) async fn anomalies(State(app): State<App>, TraceIn(id): Trace
     tag = "traces"
 )]
 pub(in crate::api) async fn order(State(app): State<App>, TraceIn(id): TraceIn, Params(pair): Params<Pair>) -> Answer {
-    let (a, b) = (span_id(&pair.a)?, span_id(&pair.b)?);
+    let (Some(a), Some(b)) = (&pair.a, &pair.b) else {
+        let text = "name the two spans to compare: ?a=SPAN&b=SPAN, each 16 hex digits";
+        return Err(Problem::BadRequest(text.to_owned()));
+    };
+    let (a, b) = (span_id(a)?, span_id(b)?);
     let answer = app.answer(move |work| {
         let trace = work.trace(id, false)?;
         let find = |span| {

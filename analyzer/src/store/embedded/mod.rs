@@ -5,10 +5,12 @@
 //! look at snapshots and never wait for it.
 
 mod codec;
+mod disk;
 mod edges;
 mod hot;
 mod keys;
 mod metrics;
+mod names;
 mod open;
 mod origins;
 mod partition;
@@ -39,6 +41,7 @@ pub use open::{OpenError, Options};
 
 use edges::Edges;
 use metrics::Metrics;
+use names::Names;
 use partition::Partition;
 use queue::{Job, Prepared, Queue, Refused};
 
@@ -59,10 +62,12 @@ struct Shared {
     index: Keyspace,
     partition_list: Keyspace,
     edges: Edges,
+    /// Names of operations, for those who look for one.
+    names: Names,
     partitions: RwLock<BTreeMap<u32, Arc<Partition>>>,
     queue: Queue,
     metrics: Metrics,
-    /// Bytes on disk, looked up once a second: asking takes a lock per keyspace.
+    /// Bytes on disk, looked up once a second: asking takes a call per file.
     disk_bytes: AtomicU64,
 }
 

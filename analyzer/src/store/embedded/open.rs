@@ -11,8 +11,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use fjall::{Database, KeyspaceCreateOptions, PersistMode};
 use prometheus::Registry;
 
+use super::disk::allocated_bytes;
 use super::edges::Edges;
 use super::metrics::Metrics;
+use super::names::Names;
 use super::partition::{Content, Partition, number_of};
 use super::queue::Queue;
 use super::writer::Writer;
@@ -97,6 +99,9 @@ pub enum OpenError {
     /// Something else has that name.
     #[error("--data-dir {} is not a folder; name another, or remove what is there", .0.display())]
     NotADirectory(PathBuf),
+    /// It is not there and cannot be made, or cannot be used for another reason than rights.
+    #[error("--data-dir {} cannot be written: {}; no folder can be made there, name another", .0.display(), .1)]
+    NotThere(PathBuf, io::Error),
     /// The operating system does not let us.
     #[error("--data-dir {} cannot be written: {}; give this user the right to, or name another folder", .0.display(), .1)]
     NotWritable(PathBuf, io::Error),
@@ -163,7 +168,7 @@ impl Embedded {
 
         let metrics = Metrics::new(registry)
             .map_err(|error| OpenError::Database { dir: dir.to_owned(), error: error.to_string() })?;
-        let disk_bytes = AtomicU64::new(db.disk_space().unwrap_or_default());
+        let disk_bytes = AtomicU64::new(allocated_bytes(dir));
         let shared = Arc::new(Shared {
             dir: dir.to_owned(),
             queue: Queue::new(options.queue_bytes_max),
@@ -171,6 +176,7 @@ impl Embedded {
             index,
             partition_list,
             edges,
+            names: Names::default(),
             partitions: RwLock::new(partitions),
             metrics,
             disk_bytes,
@@ -189,7 +195,10 @@ impl Embedded {
 fn claim(dir: &Path) -> Result<(), OpenError> {
     let not_writable = |error: io::Error| match error.kind() {
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => OpenError::NotADirectory(dir.to_owned()),
-        _ => OpenError::NotWritable(dir.to_owned(), error),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            OpenError::NotWritable(dir.to_owned(), error)
+        }
+        _ => OpenError::NotThere(dir.to_owned(), error),
     };
     fs::create_dir_all(dir).map_err(not_writable)?;
     if !fs::metadata(dir).map_err(not_writable)?.is_dir() {

@@ -8,6 +8,7 @@ use raceway_analyzer_client::{Reported, Value};
 use raceway_trace::TraceId;
 
 use super::codec::{Corrupt, read_span};
+use super::names::Wanted;
 use super::partition::Partition;
 use super::row::{Match, Row};
 use super::{Shared, failed, keys};
@@ -44,6 +45,7 @@ pub(super) fn trace(shared: &Shared, id: TraceId) -> Result<Vec<Reported>, Store
 /// A page of the list of traces, newest first.
 pub(super) fn traces(shared: &Shared, query: &TraceQuery) -> Result<TracePage, StoreError> {
     let filtered = TraceQuery { after: None, skip: 0, limit: 0, ..query.clone() } != TraceQuery::default();
+    let operation = query.operation.as_deref().map(|text| shared.names.wanted(text));
     let at = shared.db.snapshot();
     let mut page = TracePage::default();
     let (mut matching, mut spans_left) = (0, SPANS_MAX);
@@ -57,10 +59,10 @@ pub(super) fn traces(shared: &Shared, query: &TraceQuery) -> Result<TracePage, S
             more = true;
             break;
         }
-        let fits = match walked.row.matches(query) {
-            Match::Yes => true,
-            Match::No => false,
-            Match::IfOperation => has_operation(shared, &at, &walked, query, &mut spans_left)?,
+        let fits = match (walked.row.matches(query, operation.as_ref()), &operation) {
+            (Match::Yes, _) => true,
+            (Match::IfOperation, Some(operation)) => has_operation(shared, &at, &walked, operation, &mut spans_left)?,
+            (Match::No | Match::IfOperation, _) => false,
         };
         if !full {
             resume = Some((walked.row.shown.first_ns, walked.row.shown.trace_id));
@@ -98,7 +100,11 @@ pub(super) fn replay(shared: &Arc<Shared>) -> impl Iterator<Item = Result<Vec<Re
                 continue;
             };
             match spans.next().map(fjall::Guard::into_inner) {
-                Some(Ok((key, value))) => portion.extend(decode(&shared, partition, &at, &key, &value)),
+                Some(Ok((key, value))) => {
+                    let read = decode(&shared, partition, &at, &key, &value);
+                    read.iter().for_each(|reported| shared.names.add(&reported.span.name));
+                    portion.extend(read);
+                }
                 Some(Err(error)) => return Some(Err(failed(&shared.dir, "reading spans back", &error))),
                 None => open = None,
             }
@@ -131,7 +137,7 @@ fn has_operation(
     shared: &Shared,
     at: &Snapshot,
     row: &Walked,
-    query: &TraceQuery,
+    operation: &Wanted,
     spans_left: &mut usize,
 ) -> Result<bool, StoreError> {
     for entry in at.prefix(&row.partition.spans, keys::spans_of(row.row.shown.trace_id)) {
@@ -141,7 +147,7 @@ fn has_operation(
         *spans_left -= 1;
         let (key, value) = entry.into_inner().map_err(|error| failed(&shared.dir, "reading a trace", &error))?;
         let span = decode(shared, &row.partition, at, &key, &value);
-        if span.is_some_and(|reported| Some(&*reported.span.name) == query.operation.as_deref()) {
+        if span.is_some_and(|reported| operation.is_in(&reported.span.name)) {
             return Ok(true);
         }
     }

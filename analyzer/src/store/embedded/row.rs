@@ -2,14 +2,14 @@
 
 use raceway_analyzer_client::Reported;
 use raceway_trace::TraceId;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::codec::{Corrupt, read_count, read_number, read_text, take, write_number, write_text};
+use super::names::{Wanted, hash};
 use crate::analysis::facts::{is_unlinked_call, peer_of_call};
 use crate::store::{Origin, TraceQuery, TraceRow};
 
 /// Names of operations are remembered by hash, up to so many: 512 B. A trace with more different ones is looked
-/// through span by span when someone asks for an operation that is not among them.
+/// through span by span when someone asks for an operation and none of them fits.
 const OPERATIONS_MAX: usize = 64;
 
 /// Services are listed by name, up to so many: no page shows more, and a hostile trace must not grow its row.
@@ -46,7 +46,7 @@ pub(super) enum Match {
     Yes,
     /// It does not.
     No,
-    /// It fits if one of its spans has the name that is asked for.
+    /// It fits if one of its spans has a name like the one that is asked for.
     IfOperation,
 }
 
@@ -122,8 +122,8 @@ impl Row {
         }
     }
 
-    /// Whether the trace is one that is asked for, apart from where the page starts.
-    pub(super) fn matches(&self, query: &TraceQuery) -> Match {
+    /// Whether the trace is one that is asked for, apart from where the page starts. `operation` is the query's.
+    pub(super) fn matches(&self, query: &TraceQuery, operation: Option<&Wanted>) -> Match {
         let shown = &self.shown;
         let duration_ns = shown.last_ns.saturating_sub(shown.first_ns);
         let fits = query.service.as_ref().is_none_or(|service| shown.services.binary_search(service).is_ok())
@@ -133,13 +133,23 @@ impl Row {
             && query.from_ns.is_none_or(|from| shown.first_ns >= from)
             && query.to_ns.is_none_or(|to| shown.first_ns < to)
             && query.spans_min.is_none_or(|min| shown.spans >= min);
-        match &query.operation {
+        match operation {
             _ if !fits => Match::No,
             None => Match::Yes,
-            Some(operation) if self.operations.binary_search(&hash(operation)).is_ok() => Match::Yes,
-            Some(_) if self.operations_more => Match::IfOperation,
-            Some(_) => Match::No,
+            Some(operation) => self.has(operation),
         }
+    }
+
+    fn has(&self, operation: &Wanted) -> Match {
+        let mut unsure = self.operations_more;
+        for &hash in &self.operations {
+            match operation.by_hash(hash) {
+                Some(true) => return Match::Yes,
+                Some(false) => {}
+                None => unsure = true,
+            }
+        }
+        if unsure { Match::IfOperation } else { Match::No }
     }
 
     /// Appends the row, but for its first time and its trace, which are its key.
@@ -221,10 +231,6 @@ impl Row {
     }
 }
 
-fn hash(operation: &str) -> u64 {
-    xxh3_64(operation.as_bytes())
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -233,6 +239,7 @@ mod tests {
     use raceway_trace::SpanId;
 
     use super::*;
+    use crate::store::embedded::names::Names;
 
     fn trace_id() -> TraceId {
         TraceId::new(7).unwrap()
@@ -325,16 +332,20 @@ mod tests {
     #[test]
     fn filters() {
         let row = row(&[reported("a", "GET /a", None, 10, 20), reported("b", "GET /b", Some(10), 12, 15)]);
+        let names = Names::default();
+        ["GET /a", "GET /b", "GET /c"].iter().for_each(|name| names.add(name));
         let fits = |narrow: fn(&mut TraceQuery)| {
             let mut query = TraceQuery::default();
             narrow(&mut query);
-            row.matches(&query) == Match::Yes
+            let wanted = query.operation.as_deref().map(|text| names.wanted(text));
+            row.matches(&query, wanted.as_ref()) == Match::Yes
         };
         assert!(fits(|_| {}));
         assert!(fits(|query| query.service = Some("b".into())));
         assert!(!fits(|query| query.service = Some("c".into())));
         assert!(fits(|query| query.operation = Some("GET /b".into())));
-        assert!(!fits(|query| query.operation = Some("GET /".into())));
+        assert!(fits(|query| query.operation = Some("get /".into())));
+        assert!(!fits(|query| query.operation = Some("GET /c".into())));
         assert!(fits(|query| (query.duration_min_ns, query.duration_max_ns) = (Some(10), Some(10))));
         assert!(!fits(|query| query.duration_min_ns = Some(11)));
         assert!(!fits(|query| query.duration_max_ns = Some(9)));
@@ -349,9 +360,13 @@ mod tests {
     #[test]
     fn more_names_than_are_remembered_must_be_looked_for() {
         let spans: Vec<_> = (1..100).map(|at| reported("a", &format!("op {at}"), None, at, at)).collect();
-        let asked =
-            |name: &str| row(&spans).matches(&TraceQuery { operation: Some(name.into()), ..Default::default() });
+        let names = Names::default();
+        let asked = |name: &str| row(&spans).matches(&TraceQuery::default(), Some(&names.wanted(name)));
+        assert_eq!(asked("op 1"), Match::IfOperation, "no name has been read yet");
+        spans.iter().for_each(|reported| names.add(&reported.span.name));
         assert_eq!(asked("op 1"), Match::Yes);
         assert_eq!(asked("op 99"), Match::IfOperation);
+        let few = row(&spans[..3]);
+        assert_eq!(few.matches(&TraceQuery::default(), Some(&names.wanted("op 99"))), Match::No);
     }
 }

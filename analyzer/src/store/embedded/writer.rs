@@ -9,6 +9,7 @@ use fjall::{OwnedWriteBatch, PersistMode};
 use raceway_trace::TraceId;
 use tokio::sync::oneshot;
 
+use super::disk::allocated_bytes;
 use super::hot::{Hot, Trace};
 use super::keys::{self, SpanKey};
 use super::origins::Numbers;
@@ -213,6 +214,7 @@ impl Writer {
         commit.batch.insert(&trace.partition.spans, key, value.as_slice());
         commit.pending.insert(key, value.into());
         trace.row.add(&span.reported);
+        self.shared.names.add(&span.reported.span.name);
         if let Some(keys) = &mut trace.keys {
             keys.insert(hash);
         }
@@ -331,7 +333,7 @@ impl Writer {
 
     /// Bytes on disk, for those who ask.
     pub(super) fn measure(&self) {
-        let bytes = self.shared.db.disk_space().unwrap_or_default();
+        let bytes = allocated_bytes(&self.shared.dir);
         self.shared.disk_bytes.store(bytes, Ordering::Relaxed);
         self.shared.metrics.disk_bytes.set(bytes as i64);
     }

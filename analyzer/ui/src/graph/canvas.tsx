@@ -17,6 +17,7 @@ import {
 } from "@xyflow/react";
 import "@xyflow/react/dist/base.css";
 import { type CSSProperties, useEffect, useMemo, useRef, useState } from "react";
+import { CALLERS_ERRORS, SERVICES_ERRORS } from "../lib/errors";
 import { countShort, percent, rate } from "../lib/format";
 import { Link } from "../lib/router";
 import { useServiceColour } from "../lib/services";
@@ -211,7 +212,10 @@ function ServiceBox({ data: { of, brief, selected } }: NodeProps<ServiceNode>) {
         <span>
           <span className="hidden">, </span>
           {rate(node.rate)} ·{" "}
-          <span className={node.errors > 0 ? "bad-text" : undefined}>
+          <span
+            className={node.errors > 0 ? "bad-text" : undefined}
+            title={node.virtual ? CALLERS_ERRORS : SERVICES_ERRORS}
+          >
             {percent(node.error_rate)}
             <span className={brief ? "hidden" : undefined}> errors</span>
           </span>
@@ -261,7 +265,9 @@ function CallLine({ id, data }: EdgeProps<CallEdge>) {
             </span>
             <b>{words.calls}</b>
             {brief ? <br /> : " · "}
-            <span className={edge.errors > 0 ? "bad-text" : undefined}>{words.errors}</span>
+            <span className={edge.errors > 0 ? "bad-text" : undefined} title={CALLERS_ERRORS}>
+              {words.errors}
+            </span>
           </span>{" "}
           <span>{words.latency}</span>{" "}
           <span className="certainty">

@@ -9,7 +9,7 @@ export type Sizes = { node: Size; label: Size };
 /** With room for every word. */
 export const FULL: Sizes = { node: { width: 220, height: 70 }, label: { width: 216, height: 50 } };
 /** For telephones: numbers below each other, units once. */
-export const COMPACT: Sizes = { node: { width: 140, height: 66 }, label: { width: 112, height: 60 } };
+export const COMPACT: Sizes = { node: { width: 152, height: 66 }, label: { width: 128, height: 60 } };
 
 export type Size = { width: number; height: number };
 export type Point = { x: number; y: number };

@@ -1,7 +1,7 @@
 // What the dependency graph shows of the analyzer's answer: who is who, which part a filter leaves, and the words.
 
 import type { Certainty, Edge, EdgeList, EntryPoint, LinkCounts, Node } from "../api/types";
-import { countShort, percent, sameUnit } from "../lib/format";
+import { count, countShort, percent, sameUnit } from "../lib/format";
 import { groupBy } from "../lib/group";
 import { identityKey, namer, serviceOf } from "../lib/identity";
 
@@ -113,6 +113,14 @@ function commonest(links: LinkCounts): string {
   const all = links.certain + links.likely + links.unlinked;
   const [kind] = (["certain", "likely", "unlinked"] as const).toSorted((a, b) => links[b] - links[a]);
   return all > 0 && kind ? `${percent(links[kind] / all)} ${kind}` : NOT_REPORTED;
+}
+
+/** How many calls the sidecars counted, beside those seen as spans. Spans arrive at once and counters every few seconds,
+ * so that for a moment there are more spans: then the counters are behind, and no share of them is shown. */
+export function countedWords({ spans_seen, counted }: Pick<Edge, "spans_seen" | "counted">): string {
+  if (counted === null) return "";
+  if (counted >= spans_seen) return `of ${count(counted)} counted by sidecars`;
+  return `(sidecars' counters follow every few seconds: ${count(counted)} so far)`;
 }
 
 /** The lines of an edge's label. */

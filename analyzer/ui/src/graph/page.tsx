@@ -3,6 +3,7 @@
 import { lazy, Suspense, useMemo } from "react";
 import { usePolled } from "../api/poll";
 import type { EdgeList, ServiceHealth, ServiceList } from "../api/types";
+import { CALLERS_ERRORS, ERRORS_DIFFER, SERVICES_ERRORS } from "../lib/errors";
 import { count, plural } from "../lib/format";
 import { Link, useParams } from "../lib/router";
 import { FirstSteps } from "../ui/first-steps";
@@ -190,6 +191,12 @@ function Legend() {
           <span className="box-sample" />
         </dt>
         <dd>no sidecar: seen by its callers only</dd>
+      </div>
+      <div title={ERRORS_DIFFER}>
+        <dt>errors</dt>
+        <dd>
+          of calls: {CALLERS_ERRORS}; of services: {SERVICES_ERRORS}
+        </dd>
       </div>
       <div className="brief-only">
         <dt>a · b · c ms</dt>

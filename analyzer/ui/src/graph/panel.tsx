@@ -3,6 +3,7 @@
 import type { ReactNode } from "react";
 import { usePolled } from "../api/poll";
 import type { LinkCounts, Node, ServiceHealth, TraceList } from "../api/types";
+import { ERRORS_DIFFER } from "../lib/errors";
 import { bytes, clockTime, count, duration, percent, rate } from "../lib/format";
 import { identityKey } from "../lib/identity";
 import { Link, paths, useParams } from "../lib/router";
@@ -10,8 +11,9 @@ import { tracesHref } from "../traces/filters";
 import { Icon } from "../ui/icons";
 import { LinkBar } from "../ui/link-bar";
 import { Figure, Health, ServiceName, TraceCertainty } from "../ui/parts";
+import { useWindow } from "../ui/window-select";
 import { graphHref, graphState } from "./address";
-import { edgeNamed, type Graph, type GraphEdge, type GraphNode, isMeant, nameOf } from "./model";
+import { countedWords, edgeNamed, type Graph, type GraphEdge, type GraphNode, isMeant, nameOf } from "./model";
 import "./panel.css";
 
 export function Panel(props: { whole: Graph; links: LinkCounts; health: ServiceHealth[] }) {
@@ -197,6 +199,7 @@ function RecentTraces({ service, several }: { service: string; several: boolean 
 
 function CallPanel({ call }: { call: GraphEdge }) {
   const { from, to, edge } = call;
+  const shown = useWindow();
   return (
     <>
       <Head kind="Call" close={{ edge: null }}>
@@ -211,13 +214,14 @@ function CallPanel({ call }: { call: GraphEdge }) {
       </Head>
       <Red of={edge} total={edge.call_count} totalName="Calls" />
       {edge.errors > 0 && (
-        <p className="soft small">
-          Errors as the caller sees them: an answer with a status of 400 or above counts, and so does none.
+        <p className="soft small" title={ERRORS_DIFFER}>
+          Errors: 4xx and 5xx as the caller sees them, and calls without an answer. The called service counts 5xx alone.
         </p>
       )}
       <section>
         <h3>How surely each call is tied to the request that caused it</h3>
         <LinkBar links={edge.certainty} brief />
+        <HopsAside />
       </section>
       <dl className="facts">
         <dt>Protocol</dt>
@@ -230,17 +234,24 @@ function CallPanel({ call }: { call: GraphEdge }) {
         <dd>{clockTime(new Date(edge.last_seen))}</dd>
         <dt>Seen as spans</dt>
         <dd>
-          {count(edge.spans_seen)}
-          {edge.counted !== null && <span className="soft"> of {count(edge.counted)} counted by sidecars</span>}
+          {count(edge.spans_seen)} <span className="soft">{countedWords(edge)}</span>
         </dd>
       </dl>
       <p>
-        <Link href={tracesHref({ service: to.node.virtual ? edge.from_service : edge.to_service })} className="button">
-          Traces of {to.node.virtual ? from.id : to.id}
+        <Link
+          href={tracesHref({ caller: edge.from_service, callee: edge.to_service, window: shown.name })}
+          className="button"
+        >
+          Traces with this call
         </Link>
       </p>
     </>
   );
+}
+
+/** What the bar above it leaves out: traces are full of hops that are certain. */
+function HopsAside() {
+  return <p className="soft small hops">Hops from sidecar to sidecar are always certain and not counted here.</p>;
 }
 
 function WholePanel({ whole, links }: { whole: Graph; links: LinkCounts }) {
@@ -259,6 +270,7 @@ function WholePanel({ whole, links }: { whole: Graph; links: LinkCounts }) {
       <section>
         <h3>How surely calls are tied to the requests that caused them</h3>
         <LinkBar links={links} brief />
+        <HopsAside />
       </section>
       <section>
         <h3>Called from outside</h3>

@@ -1,6 +1,7 @@
 // The dependency graph in words and numbers: for keyboards, for screen readers, and for whoever compares numbers.
 
 import type { Edge, Node, Service, ServiceHealth } from "../api/types";
+import { CALLERS_ERRORS, ERRORS_DIFFER, SERVICES_ERRORS } from "../lib/errors";
 import { ago, count, dateTime, duration, rate } from "../lib/format";
 import { identityKey } from "../lib/identity";
 import { Link } from "../lib/router";
@@ -72,7 +73,7 @@ export function ServicesTable(props: {
             <th scope="col" className="num rest">
               Rate
             </th>
-            <th scope="col" className="num">
+            <th scope="col" className="num" title={`${SERVICES_ERRORS}. ${ERRORS_DIFFER}`}>
               Errors
             </th>
             {LATENCY_HEADS}
@@ -130,7 +131,7 @@ export function CallsTable(props: { graph: Graph; selected?: string | null }) {
             <th scope="col" className="num rest">
               Rate
             </th>
-            <th scope="col" className="num">
+            <th scope="col" className="num" title={`${CALLERS_ERRORS}. ${ERRORS_DIFFER}`}>
               Errors
             </th>
             {LATENCY_HEADS}

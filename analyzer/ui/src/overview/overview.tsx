@@ -5,6 +5,7 @@ import { usePolled } from "../api/poll";
 import type { EdgeList, LinkCounts, PerformanceMetrics, ServiceHealth, ServiceList, Status } from "../api/types";
 import { graphOf } from "../graph/model";
 import { CallsTable, ServicesTable } from "../graph/tables";
+import { CALLERS_ERRORS, ERRORS_DIFFER, SERVICES_ERRORS } from "../lib/errors";
 import { ago, bytes, count, duration, percent, rate, shortId } from "../lib/format";
 import { Link, paths } from "../lib/router";
 import { FirstSteps } from "../ui/first-steps";
@@ -54,7 +55,9 @@ export function Overview() {
           <section className="card wide" aria-labelledby="services">
             <header>
               <h2 id="services">Services</h2>
-              <span className="soft">{shown.words.toLowerCase()}</span>
+              <span className="soft" title={ERRORS_DIFFER}>
+                {shown.words.toLowerCase()}; errors: {SERVICES_ERRORS}
+              </span>
             </header>
             {edges.data.nodes.length === 0 ? (
               <Quiet words={shown.words} />
@@ -65,6 +68,9 @@ export function Overview() {
           <section className="card wide" aria-labelledby="calls">
             <header>
               <h2 id="calls">Calls between services</h2>
+              <span className="soft" title={ERRORS_DIFFER}>
+                errors: {CALLERS_ERRORS}
+              </span>
               <Link href={paths.graph}>Open the dependency graph</Link>
             </header>
             {edges.data.edges.length === 0 ? <Quiet words={shown.words} /> : <CallsTable graph={graph} />}
@@ -99,6 +105,9 @@ function Totals({ edges, status }: { edges: EdgeList; status: Status | undefined
         <Figure name="Failed calls">
           <span className={errors > 0 ? "bad-text" : undefined}>{count(errors)}</span>{" "}
           <small>{calls > 0 ? percent(errors / calls) : ""}</small>
+          <small className="says" title={ERRORS_DIFFER}>
+            {CALLERS_ERRORS}
+          </small>
         </Figure>
         <Figure name="Traces kept">{count(status?.traces_active)}</Figure>
         <Figure name="Spans kept">{count(status?.spans)}</Figure>
@@ -114,6 +123,11 @@ function LinksCard({ links }: { links: LinkCounts }) {
         <h2 id="links">Links between requests and the calls they caused</h2>
       </header>
       <LinkBar links={links} />
+      <p className="soft small says">
+        Counted is each call that a service makes: which of the requests it was serving caused it. The hop from one
+        sidecar to the next carries its context along and is always certain; traces show it as such, and it is not
+        counted here.
+      </p>
     </section>
   );
 }
@@ -156,7 +170,7 @@ function Analyzer({ status }: { status: Status | undefined }) {
     ["Version", status.version],
     ["Started", ago(started, new Date())],
     ["On disk", bytes(status.bytes_on_disk)],
-    ["Events taken in", count(status.events_captured)],
+    ["Events kept", `${count(status.events_captured)} (a span is two)`],
     ["Left out of the graph", left === 0 ? "nothing" : `${count(left)} (a bound was reached)`],
   ];
   if (!status.warmup.ready) {

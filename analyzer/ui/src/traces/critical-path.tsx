@@ -1,4 +1,4 @@
-// The critical path in numbers: each service's share, and what would be won.
+// The critical path in numbers: each service's share, and what would be saved.
 
 import type { CSSProperties } from "react";
 import type { CriticalPath } from "../api/types";
@@ -72,9 +72,9 @@ export function CriticalPathCard({ path }: { path: CriticalPath }) {
         </div>
         {savings.length > 0 && (
           // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be scrollable by keyboard.
-          <section className="savings scroll-x" tabIndex={0} aria-label="What would be won">
+          <section className="savings scroll-x" tabIndex={0} aria-label="What would be saved">
             <table className="table">
-              <caption>What the trace would win</caption>
+              <caption>What the trace would save</caption>
               <thead>
                 <tr>
                   <th scope="col">Operation</th>

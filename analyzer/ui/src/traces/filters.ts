@@ -9,6 +9,9 @@ export const PAGE_SIZE = 50;
 export type Filters = {
   service: string;
   operation: string;
+  /** Both or neither: a call of the graph. */
+  caller: string;
+  callee: string;
   min: string;
   max: string;
   error: "" | "true" | "false";
@@ -20,9 +23,13 @@ export type Filters = {
 export function filtersOf(params: URLSearchParams): Filters {
   const error = params.get("error");
   const page = Number(params.get("page"));
+  const [caller, callee] = [params.get("caller") ?? "", params.get("callee") ?? ""];
+  const call = caller !== "" && callee !== "";
   return {
     service: params.get("service") ?? "",
     operation: params.get("operation") ?? "",
+    caller: call ? caller : "",
+    callee: call ? callee : "",
     min: params.get("min") ?? "",
     max: params.get("max") ?? "",
     error: error === "true" || error === "false" ? error : "",
@@ -43,8 +50,8 @@ export function typedDuration(text: string): number | null | undefined {
 
 /** Whether anything narrows the list. */
 export function narrows(filters: Filters): boolean {
-  const { service, operation, min, max, error, window } = filters;
-  return [service, operation, min, max, error, window].some((value) => value !== "");
+  const { service, operation, caller, min, max, error, window } = filters;
+  return [service, operation, caller, min, max, error, window].some((value) => value !== "");
 }
 
 /** What names the list that the filters ask for; [`addressOf`] makes the analyzer's address of it. */
@@ -56,6 +63,8 @@ export function listPath(filters: Filters): string {
     page_size: String(PAGE_SIZE),
     service: filters.service,
     operation: filters.operation,
+    caller: filters.caller,
+    callee: filters.callee,
     min_duration_ms: min === null || min === undefined ? null : String(min),
     max_duration_ms: max === null || max === undefined ? null : String(max),
     error: filters.error,
@@ -72,6 +81,6 @@ export function addressOf(path: string, now = Date.now()): string {
 }
 
 /** The address of the list with these filters. */
-export function tracesHref(filters: { service?: string; operation?: string }): string {
-  return paths.traces + withParams("", { service: filters.service ?? null, operation: filters.operation ?? null });
+export function tracesHref(filters: Partial<Record<"service" | "operation" | "caller" | "callee" | "window", string>>) {
+  return paths.traces + withParams("", filters);
 }

@@ -53,7 +53,17 @@ export function TraceList() {
   );
 }
 
-const NO_FILTERS = { service: null, operation: null, min: null, max: null, error: null, window: null, page: null };
+const NO_FILTERS = {
+  service: null,
+  operation: null,
+  caller: null,
+  callee: null,
+  min: null,
+  max: null,
+  error: null,
+  window: null,
+  page: null,
+};
 
 function NoMatch() {
   const [, change] = useParams();
@@ -90,7 +100,7 @@ function FilterBar({ filters, known }: { filters: Filters; known: TraceSummary[]
           ))}
         </select>
       </label>
-      <TextFilter label="Operation" name="operation" value={filters.operation} hint="POST /checkout" list={list} />
+      <TextFilter label="Operation" name="operation" value={filters.operation} hint="part of its name" list={list} />
       <datalist id={list}>
         {operations.map((operation) => (
           <option key={operation} value={operation} />
@@ -114,6 +124,17 @@ function FilterBar({ filters, known }: { filters: Filters; known: TraceSummary[]
         <span aria-hidden="true">Began</span>
         <WindowSelect any />
       </div>
+      {filters.caller && (
+        <button
+          type="button"
+          className="button"
+          title="Show traces with other calls as well"
+          onClick={() => change({ caller: null, callee: null, page: null })}
+        >
+          {filters.caller} → {filters.callee}
+          <Icon name="close" />
+        </button>
+      )}
       {narrows(filters) && (
         <button type="button" className="button bare" onClick={() => change(NO_FILTERS)}>
           <Icon name="close" />
@@ -196,10 +217,10 @@ function Rows({ traces }: { traces: TraceSummary[] }) {
           <th scope="col" className="num rest">
             Spans
           </th>
-          <th scope="col" className="rest">
+          <th scope="col" className="rest medium">
             Services
           </th>
-          <th scope="col" className="rest">
+          <th scope="col" className="rest wide">
             Trace
           </th>
         </tr>
@@ -254,7 +275,7 @@ function Row({ trace, share }: { trace: TraceSummary; share: number }) {
         )}
       </td>
       <td className="num rest">{count(trace.span_count)}</td>
-      <td className="rest">
+      <td className="rest medium">
         <span className="service-strip">
           {trace.services.slice(0, 5).map((name) => (
             <ServiceName key={name} name={name} />
@@ -262,7 +283,7 @@ function Row({ trace, share }: { trace: TraceSummary; share: number }) {
           {trace.service_count > 5 && <span className="soft">+{trace.service_count - 5}</span>}
         </span>
       </td>
-      <td className="rest">
+      <td className="rest wide">
         <span className="mono soft">{shortId(trace.trace_id)}</span>
       </td>
     </tr>

@@ -61,7 +61,13 @@ export function CertaintyChip({ link }: { link: Pick<SpanLink, "certainty" | "p"
 /** As `CertaintyChip`, where a whole trace is meant: the least sure of its links. */
 export function TraceCertainty({ trace }: { trace: TraceLinks }) {
   const link = leastSure(trace);
-  if (!link) return <span className="soft">none</span>;
+  if (!link) {
+    return (
+      <span className="soft" title="One span, and so no link. Calls whose cause was not found are traces of their own.">
+        one span
+      </span>
+    );
+  }
   return (
     <span title={link.words}>
       <CertaintyChip link={link} />

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { graphParams, graphState } from "../../src/graph/address";
 import { parseRoute, withParams } from "../../src/lib/router";
-import { addressOf, filtersOf, listPath, narrows, typedDuration } from "../../src/traces/filters";
+import { addressOf, filtersOf, listPath, narrows, tracesHref, typedDuration } from "../../src/traces/filters";
 import { rangeOf, rangeText } from "../../src/traces/zoom";
 
 describe("routes", () => {
@@ -76,6 +76,14 @@ describe("filters of the list", () => {
     expect(addressOf(path, Date.parse("2026-11-22T12:00:00Z"))).toBe(
       "/api/traces?page=3&page_size=50&service=api&operation=GET+%2Fx&min_duration_ms=1000&error=true&from=2026-11-22T11%3A00%3A00.000Z",
     );
+  });
+
+  test("a call of the graph has both ends or is none", () => {
+    const both = filtersOf(new URLSearchParams("caller=order&callee=payment"));
+    expect(narrows(both)).toBe(true);
+    expect(listPath(both)).toBe("/api/traces?page=1&page_size=50&caller=order&callee=payment");
+    expect(narrows(filtersOf(new URLSearchParams("caller=order")))).toBe(false);
+    expect(tracesHref({ caller: "a", callee: "b", window: "1h" })).toBe("/traces?caller=a&callee=b&window=1h");
   });
 
   test("nonsense in the address counts as not said", () => {

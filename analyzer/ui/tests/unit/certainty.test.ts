@@ -16,7 +16,7 @@ describe("a trace is as sure as the least sure of its links", () => {
     [{ origin: "unlinked", unlinked_calls: 1 }, "unlinked", "unlinked"],
     [{ origin: "unlinked", unlinked_calls: 1, span_count: 1 }, "unlinked", "unlinked"],
     [{ origin: "missing" }, "certain", "certain"],
-    [{ span_count: 1 }, undefined, "none"],
+    [{ span_count: 1 }, undefined, "one span"],
     [{ span_count: 1, certainty: 0.98 }, "likely", "p .98"],
   ])("%j", (flaw, certainty, chip) => {
     const trace = { ...SURE, ...flaw };

@@ -3,6 +3,7 @@ import { arrowHead, bestLayout, COMPACT, FULL, layout, smoothPath } from "../../
 import {
   around,
   certaintyWords,
+  countedWords,
   edgeCertainty,
   edgeLabel,
   edgeNamed,
@@ -109,6 +110,14 @@ describe("certainty", () => {
     expect(edgeCertainty(links)).toBe(kind);
     expect(certaintyWords(links)).toBe(words);
   });
+});
+
+test("no share of counters is shown that could not be", () => {
+  expect(countedWords({ spans_seen: 180, counted: 187 })).toBe("of 187 counted by sidecars");
+  expect(countedWords({ spans_seen: 187, counted: 180 })).toBe(
+    "(sidecars' counters follow every few seconds: 180 so far)",
+  );
+  expect(countedWords({ spans_seen: 187, counted: null })).toBe("");
 });
 
 test("where there is little room, labels are brief", () => {
