@@ -285,6 +285,16 @@ async fn link_local_addresses_are_reached() {
         return;
     }
     let Some(scene) = Scene::new("").await else { return };
+    // Until the neighbours have had time to object, an address is not used as a source; a caller without such an address
+    // does not tell which link it means.
+    let until = Instant::now() + PATIENCE;
+    while [&scene.world.inside, &scene.world.outside]
+        .iter()
+        .any(|host| host.run("ip -6 -o address show dev wire scope link").contains("tentative"))
+    {
+        assert!(Instant::now() < until, "addresses stay tentative");
+        sleep(Duration::from_millis(20)).await;
+    }
     let link_local = |host: &Namespace| {
         let listed = host.run("ip -6 -o address show dev wire scope link");
         let address =
