@@ -14,6 +14,7 @@ mod otel;
 mod read;
 mod redirected;
 mod tls;
+mod trust;
 mod values;
 
 use std::net::SocketAddr;
@@ -35,9 +36,11 @@ pub use hosts::HostMatcher;
 pub use read::Unusable;
 pub use redirected::Redirected;
 pub use tls::{InboundTls, TlsArgs};
+pub use trust::TrustContext;
 pub(crate) use values::network;
 pub use values::{Clients, HostPort, Inbound, LinkPolicy, LogFormat, PortRange, Propagators, Route};
 
+use crate::forwarded::ProxyProtocol;
 use crate::ignore::Ignore;
 use crate::pattern::PathPattern;
 use crate::redact::Redact;
@@ -71,6 +74,14 @@ pub struct Config {
     pub analyzer: Endpoint,
     /// Share of new roots that is sampled, 0 to 1.
     pub sample: f64,
+    /// Whether errors are recorded where their trace is not sampled.
+    pub keep_errors: bool,
+    /// Whose context is believed.
+    pub trust_context: TrustContext,
+    /// Whether the application is told who calls by `X-Forwarded-For` …
+    pub forwarded_for: bool,
+    /// … or by the PROXY protocol.
+    pub send_proxy_protocol: Option<ProxyProtocol>,
     /// Which links are stamped.
     pub link_policy: LinkPolicy,
     /// Which context headers are read and written.
@@ -228,6 +239,14 @@ impl Config {
         let analyzer = check.analyzer(given(args.analyzer), given(args.compression), &variable);
         let analyzer = analyzer.map(|endpoint| check.analyzer_tls(endpoint, &args.tls, &variable));
         let sample = check.sample(given(args.sample), &variable);
+        let keep_errors = check.value("--keep-errors", &args.keep_errors, values::switch);
+        let (mut trust_context, mut first) = (TrustContext::default(), true);
+        check.list("--trust-context", args.trust_context, |text| {
+            trust_context.add(text, std::mem::replace(&mut first, false))
+        });
+        let forwarded_for = check.value("--forwarded-for", &args.forwarded_for, values::switch);
+        let send_proxy_protocol =
+            check.optional("--send-proxy-protocol", args.send_proxy_protocol, values::proxy_protocol);
         let link_policy = check.value("--link-policy", &args.link_policy, LinkPolicy::parse);
         let propagators = check.propagators(args.propagators, &variable);
         let mut propagate_to = HostMatcher::default();
@@ -267,6 +286,10 @@ impl Config {
                 upstream_tls_to,
                 analyzer: analyzer?,
                 sample: sample?,
+                keep_errors: keep_errors?,
+                trust_context,
+                forwarded_for: forwarded_for?,
+                send_proxy_protocol,
                 link_policy: link_policy?,
                 propagators: propagators?,
                 propagate_to,

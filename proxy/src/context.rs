@@ -38,6 +38,22 @@ pub(crate) struct Context {
     pub(crate) trace_text: Option<String>,
     /// The sender understands clocks: what we answer carries one.
     pub(crate) speaks: Speaks,
+    /// What the sender said of its trace, where it is not believed.
+    pub(crate) cut: Option<(TraceId, SpanId)>,
+}
+
+impl Context {
+    /// The context of a sender that is not believed: none, but for what a link can name. What would pass beside what
+    /// we write is taken out of the head.
+    pub(crate) fn cut(self, head: &mut impl Fields, propagators: &Propagators, metrics: &Metrics) -> Self {
+        if self.trace_id.is_some() || !self.tracestate.is_empty() || self.projection.is_some() {
+            metrics.context_cut.inc();
+        }
+        if propagators.tracecontext {
+            head.remove(tracestate::NAME);
+        }
+        Self { cut: self.trace_id.zip(self.parent), ..Self::default() }
+    }
 }
 
 /// Which of our clock headers a request carried, malformed ones included.

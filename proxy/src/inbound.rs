@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::context;
 use crate::exchange::Exchange;
+use crate::forwarded;
 use crate::message::RequestHead;
 use crate::record::ServerSpan;
 use crate::sidecar::Sidecar;
@@ -11,10 +12,16 @@ use crate::upstream::Target;
 
 /// The life of an inbound request.
 pub(crate) async fn carry(sidecar: &Arc<Sidecar>, exchange: &mut impl Exchange, target: &Target, caller: &Arc<str>) {
+    if sidecar.config.forwarded_for {
+        forwarded::add(exchange.request(), caller);
+    }
     if sidecar.ignores(exchange.request().path()) {
         return pass(exchange).await;
     }
-    let context = context::extract(exchange.request(), &sidecar.config.propagators, &sidecar.metrics);
+    let mut context = context::extract(exchange.request(), &sidecar.config.propagators, &sidecar.metrics);
+    if !sidecar.config.trust_context.believes(caller) {
+        context = context.cut(exchange.request(), &sidecar.config.propagators, &sidecar.metrics);
+    }
     let mut span = ServerSpan::open(sidecar, context, exchange.request(), target, caller);
     span.came_by(exchange.caller());
     span.stamp(exchange.request());

@@ -43,6 +43,8 @@ pub struct Metrics {
     pub outbound: Calls,
     /// Requests that left no span because of `--ignore`.
     pub ignored: IntCounter,
+    /// Requests whose context was cut because of `--trust-context`.
+    pub context_cut: IntCounter,
     links: Vec<IntCounter>,
     malformed: IntCounterVec,
     listeners: [Listener; 3],
@@ -211,6 +213,11 @@ impl Metrics {
             "Context headers that counted as absent, by reason; the request passed all the same.",
             &["header", "reason"],
         );
+        let context_cut = make.counters(
+            "context_cut_total",
+            "Requests whose trace context was not believed because of --trust-context.",
+            &[],
+        );
         let ignored = make.counters("ignored_total", "Requests that passed without a span because of --ignore.", &[]);
 
         let accepted = make.counters("connections_accepted_total", "Connections accepted.", &["listener"]);
@@ -243,6 +250,7 @@ impl Metrics {
             inbound,
             outbound,
             ignored: ignored.with_label_values::<&str>(&[]),
+            context_cut: context_cut.with_label_values::<&str>(&[]),
             links: Method::ALL.iter().map(|method| links.with_label_values(&[method.word()])).collect(),
             malformed,
             listeners,

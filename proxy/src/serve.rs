@@ -64,7 +64,12 @@ impl From<&Route> for Target {
 pub(crate) async fn inbound(sidecar: Arc<Sidecar>, listener: TcpListener, target: Target, http2: bool) {
     let metrics = sidecar.metrics.inbound_listener();
     listen::accept(listener, sidecar.config.connections_max, sidecar.drain.clone(), metrics, move |stream, caller| {
-        let (sidecar, target) = (Arc::clone(&sidecar), target.clone());
+        let (sidecar, mut target) = (Arc::clone(&sidecar), target.clone());
+        if let Some(version) = sidecar.config.send_proxy_protocol
+            && let Ok(here) = stream.local_addr()
+        {
+            target.preamble = Some(version.preamble(caller, here));
+        }
         async move {
             match &sidecar.termination {
                 None => serve(sidecar, stream, target, Way::Inbound, caller).await,

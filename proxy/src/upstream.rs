@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raceway_tls::{Alpn, Client};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -35,18 +36,20 @@ pub(crate) struct Target {
     pub(crate) name: Option<Arc<str>>,
     /// We begin TLS there.
     pub(crate) tls: bool,
+    /// What goes in front of every connection: the PROXY protocol's header.
+    pub(crate) preamble: Option<Arc<[u8]>>,
 }
 
 impl Target {
     pub(crate) fn new(there: &HostPort, name: Option<Arc<str>>) -> Self {
         let (host, address) = (Arc::clone(&there.host), there.address());
-        Self { host, port: there.port, address, original: false, name, tls: false }
+        Self { host, port: there.port, address, original: false, name, tls: false, preamble: None }
     }
 
     /// Where a redirected connection was going.
     pub(crate) fn original(there: SocketAddr) -> Self {
         let host = there.ip().to_string().into();
-        Self { host, port: there.port(), address: Some(there), original: true, name: None, tls: false }
+        Self { host, port: there.port(), address: Some(there), original: true, name: None, tls: false, preamble: None }
     }
 }
 
@@ -153,6 +156,10 @@ impl Dialer {
             let connected = match &self.calls {
                 Some(calls) => calls.connect(address).await,
                 None => TcpStream::connect(address).await,
+            };
+            let connected = match (connected, &target.preamble) {
+                (Ok(mut stream), Some(preamble)) => stream.write_all(preamble).await.map(|()| stream),
+                (connected, _) => connected,
             };
             match connected {
                 Ok(stream) => {

@@ -104,6 +104,25 @@ pub struct Args {
     #[command(flatten)]
     pub tls: super::TlsArgs,
 
+    /// Tell the application who calls: add the caller's address to X-Forwarded-For
+    #[arg(
+        long,
+        env = "RACEWAY_FORWARDED_FOR",
+        value_name = "true|false",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        hide_default_value = true,
+        help_heading = "What it carries"
+    )]
+    pub forwarded_for: String,
+
+    /// Tell the application who calls by the PROXY protocol, in front of every connection of --inbound; the application
+    /// must expect it
+    #[arg(long, env = "RACEWAY_SEND_PROXY_PROTOCOL", value_name = "v1|v2", help_heading = "What it carries")]
+    pub send_proxy_protocol: Option<String>,
+
     /// Where spans go, by OTLP over gRPC [or OTEL_EXPORTER_OTLP_ENDPOINT with _PROTOCOL, _HEADERS and _TIMEOUT]
     /// [default: http://127.0.0.1:4317]
     #[arg(long, env = "RACEWAY_ANALYZER", value_name = "URL", help_heading = "What it records")]
@@ -113,6 +132,31 @@ pub struct Args {
     /// [or OTEL_TRACES_SAMPLER] [default: 1]
     #[arg(long, env = "RACEWAY_SAMPLE", value_name = "RATIO", help_heading = "What it records")]
     pub sample: Option<String>,
+
+    /// Record calls that end in errors also where their trace is not sampled: each sidecar keeps its own spans of them
+    #[arg(
+        long,
+        env = "RACEWAY_KEEP_ERRORS",
+        value_name = "true|false",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        hide_default_value = true,
+        help_heading = "What it records"
+    )]
+    pub keep_errors: String,
+
+    /// Callers whose trace context is believed: always, never, or networks such as 10.0.0.0/8 (repeatable). For others
+    /// a new trace begins, with a link to what they said [default: always]
+    #[arg(
+        long,
+        env = "RACEWAY_TRUST_CONTEXT",
+        value_name = "always|never|CIDR",
+        value_delimiter = ',',
+        help_heading = "What it records"
+    )]
+    pub trust_context: Vec<String>,
 
     /// How sure a link from a request to the calls it causes must be to be stamped on the wire: certain (proof only),
     /// likely (p ≥ 0.90) or all (p ≥ 0.50)

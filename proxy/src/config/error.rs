@@ -157,6 +157,10 @@ pub enum Problem {
     HostGlob,
     #[error("must be a network such as 10.0.0.0/8, or an IP address")]
     Network,
+    #[error("must be always, never, or networks such as 10.0.0.0/8")]
+    Trust,
+    #[error("must be v1 or v2")]
+    ProxyProtocol,
     #[error("must be text or json")]
     LogFormat,
     #[error("must be error, warn, info, debug, trace or off")]

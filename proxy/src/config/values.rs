@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
 use super::Problem;
+use crate::forwarded::ProxyProtocol;
 
 /// A host, by name or by address, and a port that is not 0.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -308,6 +309,15 @@ pub(super) fn bytes(text: &str) -> Result<usize, Problem> {
 /// Bytes on disk, of which there must be enough for some requests.
 pub(super) fn spill_bytes(text: &str) -> Result<u64, Problem> {
     bytes(text)?.try_into().ok().filter(|&bytes: &u64| bytes >= 1 << 20).ok_or(Problem::SpillBytes)
+}
+
+/// `v1` or `v2`.
+pub(super) fn proxy_protocol(text: &str) -> Result<ProxyProtocol, Problem> {
+    match text {
+        "v1" => Ok(ProxyProtocol::V1),
+        "v2" => Ok(ProxyProtocol::V2),
+        _ => Err(Problem::ProxyProtocol),
+    }
 }
 
 /// A port of the application.

@@ -180,7 +180,7 @@ impl ClientSpan {
         sidecar.edges.record(to, took, failed);
         let (last_tick, strand) = self.strand.strand(|strand| (strand.tick(), strand.component().clone()));
         let place = &self.place;
-        if !place.flags.sampled() {
+        if !(place.flags.sampled() || failed && sidecar.config.keep_errors) {
             return;
         }
         sidecar.exporter.record_with(|span| {
@@ -256,7 +256,8 @@ impl TcpSpan {
 
     fn end(&mut self, error: Option<String>, (sent, received): (u64, u64)) {
         let place = &self.place;
-        if std::mem::replace(&mut self.closed, true) || !place.flags.sampled() {
+        let kept = place.flags.sampled() || error.is_some() && self.sidecar.config.keep_errors;
+        if std::mem::replace(&mut self.closed, true) || !kept {
             return;
         }
         let strand = self.strand.strand(|strand| strand.component().clone());

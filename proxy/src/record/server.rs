@@ -21,6 +21,8 @@ pub(crate) struct ServerSpan {
     /// Where a redirected connection was going: what the network says, and not the caller's Host header.
     original: Option<(Arc<str>, u16)>,
     trace_text: Option<String>,
+    /// What a caller said that is not believed.
+    cut: Option<(raceway_trace::TraceId, SpanId)>,
     speaks: Speaks,
     /// The clock right after the request came, where it holds more than our own first tick.
     received: Option<String>,
@@ -71,6 +73,7 @@ impl ServerSpan {
             caller_address: Arc::clone(caller_address),
             original: target.original.then(|| (Arc::clone(&target.host), target.port)),
             trace_text: context.trace_text,
+            cut: context.cut,
             speaks: context.speaks,
             received,
             responded: None,
@@ -168,7 +171,7 @@ impl ServerSpan {
         let failed = self.call.error(500).is_some();
         sidecar.metrics.inbound.ended(self.call.status, failed, took, payloads);
         let (last_tick, strand) = handling.strand(|strand| (strand.tick(), strand.component().clone()));
-        if handling.flags.sampled() {
+        if handling.flags.sampled() || failed && sidecar.config.keep_errors {
             let took = (took, last_tick, strand.as_str());
             sidecar.exporter.record_with(|span| self.describe(span, took, payloads));
         }
@@ -224,6 +227,10 @@ impl ServerSpan {
         span.set("raceway.parent.method", self.method.word());
         if let Some(text) = &self.trace_text {
             span.set("raceway.trace_id.text", text.as_str());
+        }
+        if let Some((trace_id, span_id)) = self.cut {
+            let attributes = vec![(Cow::Borrowed("raceway.link"), Value::Str(Cow::Borrowed("not_trusted")))];
+            span.link(&SpanLink { trace_id, span_id, attributes });
         }
         span.trace_state(&String::from_utf8_lossy(&handling.tracestate));
     }

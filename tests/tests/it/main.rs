@@ -3,6 +3,7 @@
 
 mod analyzer_away;
 mod applications;
+mod callers;
 mod clocks;
 mod context;
 mod conversations;
