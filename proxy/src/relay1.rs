@@ -325,7 +325,9 @@ impl Exchange for Exchange1<'_> {
             && !self.sidecar.drain.is_draining();
         head.strip_hop_by_hop(self.tunnel);
         if !self.tunnel {
-            head.announce_persistence(self.persistent, request.version());
+            // Whoever reads an answer of HTTP/1.0 takes its end for granted, whatever was asked.
+            let reader = request.version().min(head.version());
+            head.announce_persistence(self.persistent, reader);
         }
         head.write(down.outgoing());
         if self.tunnel {

@@ -3,4 +3,5 @@
 mod http1;
 mod peers;
 mod script;
+mod servers;
 mod transparent;

@@ -72,7 +72,7 @@ pub(super) async fn serve(command: &Path, args: &[&str], folder: &Path) -> (Chil
     (child, ready.listen)
 }
 
-fn folder() -> tempfile::TempDir {
+pub(super) fn folder() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("raceway-test-").tempdir().expect("a temporary folder")
 }
 
@@ -120,7 +120,7 @@ async fn websockets_with_everything_they_have() {
 }
 
 /// `curl -i`, without what differs from one second to the next.
-async fn curl(to: SocketAddr, args: &[&str], path: &str) -> String {
+pub(super) async fn curl(to: SocketAddr, args: &[&str], path: &str) -> String {
     let mut words: Vec<String> = ["-sS", "-i", "--max-time", "20"].map(str::to_owned).to_vec();
     words.extend(args.iter().map(|word| (*word).to_owned()));
     words.push(format!("http://{to}{path}"));
@@ -170,13 +170,13 @@ async fn curl_with_aiohttp() {
 }
 
 /// A port that nobody has, for servers that cannot choose one themselves.
-fn free_port() -> SocketAddr {
+pub(super) fn free_port() -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("a bound listener has an address")
 }
 
 /// Starts a server that does not say when it listens, and waits until it does.
-async fn start(mut command: Command, address: SocketAddr) -> tokio::process::Child {
+pub(super) async fn start(mut command: Command, address: SocketAddr) -> tokio::process::Child {
     use std::process::Stdio;
     let server = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     let server = server.spawn().expect("it starts");

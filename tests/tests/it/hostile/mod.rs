@@ -2,6 +2,8 @@
 //! no other connection's trouble, and memory that stays bounded.
 
 mod floods;
+mod frames;
+mod http2;
 mod requests;
 mod responses;
 mod stage;
