@@ -193,7 +193,7 @@ function Legend() {
         <dd>no sidecar: seen by its callers only</dd>
       </div>
       <div title={ERRORS_DIFFER}>
-        <dt>errors</dt>
+        <dt className="word">Errors</dt>
         <dd>
           of calls: {CALLERS_ERRORS}; of services: {SERVICES_ERRORS}
         </dd>
