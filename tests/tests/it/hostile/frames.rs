@@ -73,8 +73,9 @@ impl Heard {
 
     /// The code of a GOAWAY that is no graceful one.
     pub(super) fn goaway(&self) -> Option<u8> {
-        let codes = self.frames.iter().filter(|frame| frame.0 == GOAWAY).filter_map(|frame| frame.2.get(7).copied());
-        codes.filter(|code| *code != 0).last()
+        let mut codes =
+            self.frames.iter().filter(|frame| frame.0 == GOAWAY).filter_map(|frame| frame.2.get(7).copied());
+        codes.find(|code| *code != 0)
     }
 
     pub(super) fn answered(&self, stream: u32) -> bool {
