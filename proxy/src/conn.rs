@@ -80,6 +80,19 @@ impl Conn {
         }
     }
 
+    /// The socket, where nothing stands between it and the bytes.
+    pub(crate) fn plain(&self) -> Option<&TcpStream> {
+        match &self.stream {
+            Stream::Plain(stream) => Some(stream),
+            Stream::Tls(_) => None,
+        }
+    }
+
+    /// Whether more came at the last read than there was room for: a large body is on its way.
+    pub(crate) fn is_bulk(&self) -> bool {
+        self.bulk
+    }
+
     /// Reads once, behind what is there already. `0` is the end of the stream.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.ended {

@@ -39,6 +39,7 @@ mod requests;
 mod run;
 mod serve;
 mod sidecar;
+mod splice;
 mod terminate;
 mod transparent;
 mod tunnel;

@@ -197,6 +197,28 @@ impl Body {
         }
     }
 
+    /// How many bytes from here on are payload whatever they are, where nothing is left of the input; `u64::MAX` where
+    /// only the end of the stream ends them. They may pass without [`Body::step`] seeing them, see [`Body::pass`].
+    pub fn unseen(&self) -> u64 {
+        match self.state {
+            State::Length(left) | State::Data(left) => left,
+            State::UntilClose => u64::MAX,
+            _ => 0,
+        }
+    }
+
+    /// So many bytes of payload, at most [`Body::unseen`], have passed without being seen.
+    pub fn pass(&mut self, count: u64) {
+        self.payload += count;
+        self.state = match self.state {
+            State::Length(left) if left <= count => State::Done,
+            State::Length(left) => State::Length(left - count),
+            State::Data(left) if left <= count => State::DataCr,
+            State::Data(left) => State::Data(left - count),
+            other => other,
+        };
+    }
+
     /// How many bytes of payload have gone through, without chunk framing and trailers.
     pub fn payload(&self) -> u64 {
         self.payload
