@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, BytesMut};
-use raceway_tls::{Peer, TlsStream};
+use raceway_tls::{Peer, TlsStream, Trouble};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -51,6 +51,27 @@ struct Tls {
     peer: Arc<Peer>,
     /// Broken off: no word of farewell.
     reset: bool,
+}
+
+impl Tls {
+    /// Writes. Where that fails, the peer may have said why before it closed: what it said is the error then, waited for
+    /// if it is on its way, as a socket that cannot be written to any more has its end to tell. For whoever gives the
+    /// connection up at a failed write: what else there is to read may be lost.
+    fn or_word<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut TlsStream<TcpStream>>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let error = match ready!(write(Pin::new(&mut self.stream), cx)) {
+            Ok(done) => return Poll::Ready(Ok(done)),
+            Err(error) => error,
+        };
+        let mut byte = [0];
+        match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut ReadBuf::new(&mut byte))) {
+            Err(word) if Trouble::in_error(&word).is_some() => Poll::Ready(Err(word)),
+            _ => Poll::Ready(Err(error)),
+        }
+    }
 }
 
 impl Conn {
@@ -264,7 +285,7 @@ impl AsyncWrite for Conn {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Stream::Tls(tls) => Pin::new(&mut tls.stream).poll_write(cx, bytes),
+            Stream::Tls(tls) => tls.or_word(cx, |stream, cx| stream.poll_write(cx, bytes)),
         }
     }
 
@@ -275,7 +296,7 @@ impl AsyncWrite for Conn {
     ) -> Poll<io::Result<usize>> {
         match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Stream::Tls(tls) => Pin::new(&mut tls.stream).poll_write_vectored(cx, slices),
+            Stream::Tls(tls) => tls.or_word(cx, |stream, cx| stream.poll_write_vectored(cx, slices)),
         }
     }
 
@@ -289,7 +310,7 @@ impl AsyncWrite for Conn {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Stream::Tls(tls) => Pin::new(&mut tls.stream).poll_flush(cx),
+            Stream::Tls(tls) => tls.or_word(cx, TlsStream::poll_flush),
         }
     }
 

@@ -46,6 +46,8 @@ pub(crate) struct Pair2 {
     /// Who the caller is, and who answers, where TLS told.
     caller: Option<Arc<Peer>>,
     callee: OnceLock<Arc<Peer>>,
+    /// Why TLS ended the connection made for this caller: its streams are told only that it broke.
+    trouble: OnceLock<Trouble>,
 }
 
 #[derive(Default)]
@@ -96,6 +98,7 @@ where
         up_closed: Notify::new(),
         caller,
         callee: OnceLock::new(),
+        trouble: OnceLock::new(),
     });
     // Dropped with this function: whatever is still running then is ended, and its spans are recorded as abandoned.
     let mut streams = JoinSet::new();
@@ -188,10 +191,14 @@ impl Pair2 {
             .map_err(|error| self.failure(error))?;
         let pair = Arc::downgrade(self);
         up.tasks.spawn(async move {
-            if let Err(error) = connection.await {
+            let ended = connection.await;
+            if let Err(error) = &ended {
                 tracing::debug!(%error, "an HTTP/2 connection ended");
             }
             if let Some(pair) = pair.upgrade() {
+                if let Some(trouble) = ended.err().as_ref().and_then(h2::Error::get_io).and_then(Trouble::in_error) {
+                    pair.trouble.get_or_init(|| trouble);
+                }
                 pair.up_closed.notify_one();
             }
         });
@@ -200,7 +207,7 @@ impl Pair2 {
 
     fn failure(&self, error: h2::Error) -> Failure {
         let target = self.target.to_string();
-        match error.get_io().and_then(Trouble::in_error) {
+        match error.get_io().and_then(Trouble::in_error).or_else(|| self.trouble.get().cloned()) {
             Some(trouble) => Failure::Tls { target, trouble },
             None => Failure::Stream { target, error },
         }
