@@ -5,11 +5,14 @@
 //! ([`read`]), which wins over the default.
 
 mod args;
+mod check;
 mod control;
 mod error;
 mod example;
 mod file;
 mod hosts;
+mod identity;
+mod listeners;
 mod otel;
 mod read;
 mod redirected;
@@ -19,10 +22,9 @@ mod values;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use raceway_analyzer_client::{Compression, Endpoint, InvalidEndpoint, Protocol, Resource};
+use raceway_analyzer_client::Endpoint;
 use raceway_tls::ClientFiles;
 use serde::{Serialize, Serializer};
 use tracing::level_filters::LevelFilter;
@@ -33,12 +35,15 @@ pub use error::{ConfigError, Problem, one_line};
 pub use example::example;
 pub use file::FileError;
 pub use hosts::HostMatcher;
+pub use identity::Identity;
 pub use read::Unusable;
 pub use redirected::Redirected;
 pub use tls::{InboundTls, TlsArgs};
 pub use trust::TrustContext;
 pub(crate) use values::network;
 pub use values::{Clients, HostPort, Inbound, LinkPolicy, LogFormat, PortRange, Propagators, Route};
+
+use check::Check;
 
 use crate::forwarded::ProxyProtocol;
 use crate::ignore::Ignore;
@@ -133,50 +138,6 @@ pub struct Config {
     pub log_format: LogFormat,
     /// What was set but is not used, to be logged once the log is there.
     pub warnings: Vec<String>,
-}
-
-/// Who this sidecar speaks for: the resource attributes of everything it reports.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Identity {
-    /// `service.name`.
-    pub service: Arc<str>,
-    /// `service.namespace`.
-    pub namespace: Option<Arc<str>>,
-    /// `deployment.environment.name`.
-    pub environment: Option<Arc<str>>,
-    /// `service.version`.
-    pub version: Option<Arc<str>>,
-    /// `service.instance.id`: the instance's name and 8 hex digits that are new at every start.
-    pub instance: Arc<str>,
-    /// `host.name`.
-    pub host: Arc<str>,
-    /// What else `OTEL_RESOURCE_ATTRIBUTES` names.
-    pub attributes: Vec<(String, String)>,
-}
-
-impl Identity {
-    /// The resource that all spans of this process share.
-    pub fn resource(&self) -> Resource {
-        let named = [
-            ("service.namespace", &self.namespace),
-            ("deployment.environment.name", &self.environment),
-            ("service.version", &self.version),
-        ];
-        let mut resource = Resource::new(self.service.to_string());
-        for (name, value) in named {
-            if let Some(value) = value {
-                resource = resource.with(name, value.to_string());
-            }
-        }
-        resource = resource
-            .with("service.instance.id", self.instance.to_string())
-            .with("host.name", self.host.to_string())
-            .with("telemetry.sdk.name", "raceway");
-        for (name, value) in &self.attributes {
-            resource = resource.with(name.clone(), value.clone());
-        }
-        resource
-    }
 }
 
 impl Config {
@@ -321,187 +282,6 @@ impl Config {
     }
 }
 
-/// Collects mistakes, so that the operator mends them in one go.
-#[derive(Default)]
-struct Check {
-    errors: Vec<ConfigError>,
-    warnings: Vec<String>,
-}
-
-type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
-
-impl Check {
-    fn problem(&mut self, setting: &'static str, value: &str, problem: Problem) {
-        self.errors.push(ConfigError::Value { setting, value: value.to_owned(), problem });
-    }
-
-    fn value<T>(
-        &mut self,
-        setting: &'static str,
-        text: &str,
-        parse: impl FnOnce(&str) -> Result<T, Problem>,
-    ) -> Option<T> {
-        parse(text.trim()).map_err(|problem| self.problem(setting, text, problem)).ok()
-    }
-
-    fn optional<T>(
-        &mut self,
-        setting: &'static str,
-        text: Option<String>,
-        parse: impl FnOnce(&str) -> Result<T, Problem>,
-    ) -> Option<T> {
-        given(text).and_then(|text| self.value(setting, &text, parse))
-    }
-
-    fn list<T>(
-        &mut self,
-        setting: &'static str,
-        texts: Vec<String>,
-        mut parse: impl FnMut(&str) -> Result<T, Problem>,
-    ) -> Vec<T> {
-        let texts = texts.into_iter().filter_map(|text| given(Some(text)));
-        texts.filter_map(|text| self.value(setting, &text, &mut parse)).collect()
-    }
-
-    /// Whether one of these settings was given with a mistake: then it is not missing.
-    fn saw(&self, settings: &[&str]) -> bool {
-        self.errors
-            .iter()
-            .any(|error| matches!(error, ConfigError::Value { setting, .. } if settings.contains(setting)))
-    }
-
-    fn identity(&mut self, args: &Args, variable: Variable) -> Option<Identity> {
-        let mut attributes = match variable("OTEL_RESOURCE_ATTRIBUTES") {
-            Some(text) => otel::ResourceAttributes::parse(&text).unwrap_or_else(|| {
-                self.warnings.push("OTEL_RESOURCE_ATTRIBUTES is not key=value,key=value: ignored".to_owned());
-                otel::ResourceAttributes::default()
-            }),
-            None => otel::ResourceAttributes::default(),
-        };
-        let mut named = |flag: &'static str, text: &Option<String>, keys: &[&str]| {
-            // All keys are taken out, also when the flag is given: an attribute must not contradict it.
-            let attribute = keys.iter().filter_map(|key| attributes.take(key)).fold(None, |_, last| Some(last));
-            match given(text.clone()) {
-                Some(text) => self.value(flag, &text, |text| values::service_name(text).map(Arc::from)),
-                None => given(attribute).and_then(|text| {
-                    self.value("OTEL_RESOURCE_ATTRIBUTES", &text, |text| values::service_name(text).map(Arc::from))
-                }),
-            }
-        };
-        let namespace = named("--namespace", &args.namespace, &["service.namespace"]);
-        // The older name is read too: many deployments still set it.
-        let environment =
-            named("--environment", &args.environment, &["deployment.environment", "deployment.environment.name"]);
-        let version = named("--service-version", &args.service_version, &["service.version"]);
-        let instance = named("--instance", &args.instance, &["service.instance.id"]);
-        let host = named("", &None, &["host.name"]).unwrap_or_else(host_name);
-        let service = given(args.service.clone()).or_else(|| variable("OTEL_SERVICE_NAME"));
-        let service = named("--service", &service, &["service.name"]);
-        attributes.take("telemetry.sdk.name");
-        if service.is_none() && !self.saw(&["--service", "OTEL_RESOURCE_ATTRIBUTES"]) {
-            self.errors.push(ConfigError::NoService);
-        }
-        let instance = format!("{}-{:08x}", instance.unwrap_or_else(|| host.clone()), random()).into();
-        Some(Identity {
-            service: service?,
-            namespace,
-            environment,
-            version,
-            instance,
-            host,
-            attributes: attributes.rest(),
-        })
-    }
-
-    fn sample(&mut self, flag: Option<String>, variable: Variable) -> Option<f64> {
-        if let Some(text) = flag {
-            return self.value("--sample", &text, values::ratio);
-        }
-        let Some(sampler) = variable("OTEL_TRACES_SAMPLER") else { return Some(1.0) };
-        let argument = variable("OTEL_TRACES_SAMPLER_ARG");
-        match otel::sampler(&sampler, argument.as_deref()) {
-            Ok(Some(ratio)) => Some(ratio),
-            Ok(None) => {
-                self.warnings.push(format!("OTEL_TRACES_SAMPLER={sampler} is not known here: everything is sampled"));
-                Some(1.0)
-            }
-            Err(problem) => {
-                self.problem("OTEL_TRACES_SAMPLER_ARG", &argument.unwrap_or_default(), problem);
-                None
-            }
-        }
-    }
-
-    fn propagators(&mut self, flag: Vec<String>, variable: Variable) -> Option<Propagators> {
-        let mut chosen = Propagators::default();
-        if !self.list("--propagators", flag, |name| chosen.add(name)).is_empty() || self.saw(&["--propagators"]) {
-            return Some(chosen);
-        }
-        let Some(list) = variable("OTEL_PROPAGATORS") else {
-            for name in Propagators::DEFAULT.split(',') {
-                self.value("--propagators", name, |name| chosen.add(name))?;
-            }
-            return Some(chosen);
-        };
-        let (chosen, unknown) = otel::propagators(&list);
-        for name in unknown {
-            self.warnings.push(format!("OTEL_PROPAGATORS: {name} is not known here and is left out"));
-        }
-        Some(chosen)
-    }
-
-    fn analyzer(&mut self, url: Option<String>, compression: Option<String>, variable: Variable) -> Option<Endpoint> {
-        let (setting, found) = match url {
-            Some(url) => ("--analyzer", Endpoint::parse(&url, Protocol::Grpc).map(Some)),
-            None => ("OTEL_EXPORTER_OTLP_*", Endpoint::from_otel(variable)),
-        };
-        // What `raceway-analyzer` listens on unless told otherwise.
-        let found =
-            found.and_then(|it| it.map_or_else(|| Endpoint::parse("http://127.0.0.1:4317", Protocol::Grpc), Ok));
-        let endpoint = found.map_err(|error| self.errors.push(ConfigError::Analyzer { setting, error })).ok();
-        let Some(text) = compression else { return endpoint };
-        let chosen = text.parse::<Compression>().map_err(|error: InvalidEndpoint| {
-            self.errors.push(ConfigError::Analyzer { setting: "--compression", error });
-        });
-        Some(endpoint?.with_compression(chosen.ok()?))
-    }
-
-    /// Two listeners on one address, and a listener that would call itself.
-    fn listeners(
-        &mut self,
-        inbound: &[Inbound],
-        (outbound, redirected): (Option<SocketAddr>, Option<Redirected>),
-        routes: &[Route],
-        admin: Option<SocketAddr>,
-    ) {
-        let redirected = redirected.iter().flat_map(|it| [("--inbound", it.inbound), ("--outbound", it.outbound)]);
-        let redirected = redirected.filter_map(|(setting, listen)| Some((setting, listen?, None)));
-        let inbound = inbound.iter().map(|it| ("--inbound", it.listen, Some(&it.target)));
-        let outbound = outbound.map(|listen| ("--outbound", listen, None));
-        let routes = routes.iter().map(|it| ("--route", it.listen, Some(&it.target)));
-        let admin = admin.map(|listen| ("--admin", listen, None));
-        let all: Vec<_> = inbound.chain(outbound).chain(redirected).chain(routes).chain(admin).collect();
-        for (at, &(second, address, target)) in all.iter().enumerate() {
-            if let Some(&(first, ..)) = all.iter().take(at).find(|(_, earlier, _)| overlap(*earlier, address)) {
-                self.errors.push(ConfigError::Twice { first, second, address });
-            }
-            if let Some(target) = target.and_then(HostPort::address)
-                && let Some((flag, listen, _)) = all.iter().find(|(_, listen, _)| overlap(*listen, target))
-                // Only this host's own addresses are known to be ours behind 0.0.0.0.
-                && (target.ip().is_loopback() || target.ip().is_unspecified() || *listen == target)
-            {
-                self.errors.push(ConfigError::Loop { setting: second, target, listener: flag });
-            }
-        }
-    }
-}
-
-/// Whether two sockets cannot both listen: the same port, and the same address or one that stands for all.
-fn overlap(one: SocketAddr, two: SocketAddr) -> bool {
-    let same = one.ip() == two.ip() || one.ip().is_unspecified() || two.ip().is_unspecified();
-    one.port() != 0 && one.port() == two.port() && one.is_ipv4() == two.is_ipv4() && same
-}
-
 /// An empty value is none: `${NAME:-}` in a compose file sets one.
 fn given(text: Option<String>) -> Option<String> {
     text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
@@ -515,24 +295,6 @@ fn head_bytes(text: &str) -> Result<usize, Problem> {
         .filter(|more| *more <= 16 << 20)
         .map(|more| more + (8 << 10))
         .ok_or(Problem::HeadBytes)
-}
-
-fn host_name() -> Arc<str> {
-    let name = rustix::system::uname().nodename().to_string_lossy().replace(['#', '~'], "-");
-    if name.is_empty() { "host".into() } else { name.into() }
-}
-
-/// 32 bits that differ between two runs.
-fn random() -> u32 {
-    let mut bytes = [0; 4];
-    // Early at boot the pool may not be ready; the process id and the clock still tell two runs apart.
-    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK) {
-        Ok(4) => u32::from_ne_bytes(bytes),
-        _ => {
-            let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
-            std::process::id().rotate_left(16) ^ now.subsec_nanos()
-        }
-    }
 }
 
 /// Without its headers: they may hold a key.

@@ -4,7 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::Serialize;
 
-use super::{Args, Check, Problem, given, values};
+use super::check::Check;
+use super::{Args, Problem, given, values};
 
 /// The listeners that the rules of `raceway-proxy intercept` redirect to; `None` where that direction is off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

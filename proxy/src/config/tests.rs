@@ -1,5 +1,7 @@
 use clap::Parser;
 
+use raceway_analyzer_client::Compression;
+
 use super::*;
 
 /// What `raceway-proxy` with these flags and this environment would run with.

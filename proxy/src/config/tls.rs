@@ -7,8 +7,9 @@ use raceway_analyzer_client::Endpoint;
 use raceway_tls::{ClientFiles, LoadError, Reloading, ServerFiles};
 use serde::Serialize;
 
+use super::check::{Check, Variable};
 use super::error::{ConfigError, Problem};
-use super::{Check, Variable, given};
+use super::given;
 
 /// The command line's part about TLS.
 #[derive(Clone, Debug, Default, Args)]
