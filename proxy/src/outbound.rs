@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use crate::context;
 use crate::exchange::Exchange;
+use crate::message::RequestHead;
 use crate::record::ClientSpan;
 use crate::sidecar::Sidecar;
 use crate::upstream::Target;
 
 /// The life of an outbound call.
-pub(crate) async fn carry(sidecar: &Arc<Sidecar>, exchange: &mut impl Exchange, target: &Target) {
-    let context = context::extract(exchange.request(), &sidecar.config.propagators, &sidecar.metrics);
-    let link = sidecar.link(&context);
-    let mut span = ClientSpan::open(sidecar, context, link, exchange.request(), target);
+pub(crate) async fn carry(sidecar: &Arc<Sidecar>, exchange: &mut impl Exchange, target: &Arc<Target>) {
+    let mut span = open(sidecar, exchange.request(), target);
     let mut sent = match exchange.connect().await {
         Ok(address) => {
             span.stamp(exchange.request(), address);
@@ -39,4 +38,11 @@ pub(crate) async fn carry(sidecar: &Arc<Sidecar>, exchange: &mut impl Exchange, 
     span.went_by(exchange.callee());
     let ending = exchange.deliver().await;
     span.close(ending, exchange.payloads());
+}
+
+/// A function of its own, as what it reads from the head would otherwise have room in the call's future to the end.
+fn open(sidecar: &Arc<Sidecar>, request: &impl RequestHead, target: &Arc<Target>) -> ClientSpan {
+    let context = context::extract(request, &sidecar.config.propagators, &sidecar.metrics);
+    let link = sidecar.link(&context);
+    ClientSpan::open(sidecar, context, link, request, target)
 }

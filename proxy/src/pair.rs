@@ -8,7 +8,7 @@ use crate::conn::Conn;
 use crate::failure::Failure;
 use crate::http1::{Limits, RequestHead, ResponseHead};
 use crate::refusal::{close_politely, write_refusal};
-use crate::upstream::Failed;
+use crate::upstream::{Dialer, Failed, Target};
 
 /// How long a connection that idles keeps the memory of its last heads. Busy ones use it again sooner than that.
 const HEADS_KEPT: Duration = Duration::from_secs(1);
@@ -38,8 +38,16 @@ pub(crate) enum Next {
 }
 
 impl Pair {
-    pub(crate) fn new(down: Conn, up: Option<Conn>, failed: Option<Failed>) -> Self {
-        Self { down, up, failed, request: RequestHead::default(), response: ResponseHead::default() }
+    pub(crate) fn new(down: Conn) -> Self {
+        Self { down, up: None, failed: None, request: RequestHead::default(), response: ResponseHead::default() }
+    }
+
+    /// Connects to where requests go, without TLS, or remembers why that failed.
+    pub(crate) async fn dial(&mut self, dialer: &Dialer, target: &Target) {
+        match dialer.dial(target).await {
+            Ok(up) => self.up = Some(up),
+            Err(failure) => self.failed = Some(failure.into()),
+        }
     }
 
     /// Waits for the next request: for `idle` until it begins, then for `patience` until its head is whole.

@@ -101,7 +101,8 @@ impl Exchange1<'_> {
         if let Some(failed) = self.pair.failed.take().filter(Failed::is_recent) {
             return Err(failed.failure);
         }
-        self.pair.up = Some(self.sidecar.dialer.connect(self.target, Alpn::Http1).await?);
+        // Boxed, as most requests find a connection and need no room for making one.
+        self.pair.up = Some(Box::pin(self.sidecar.dialer.connect(self.target, Alpn::Http1)).await?);
         self.fresh = true;
         Ok(())
     }

@@ -22,6 +22,7 @@ use crate::drain::Drain;
 use crate::exchange::Exchange;
 use crate::failure::Failure;
 use crate::http1::Limits;
+use crate::pair::Pair;
 use crate::pump2::{Pump2, Pump2Error};
 use crate::upstream::{Dialer, Failed, Target};
 
@@ -36,7 +37,7 @@ const STREAMS_MAX: u32 = 250;
 
 /// Where the streams of one caller's connection go.
 pub(crate) struct Pair2 {
-    target: Target,
+    target: Arc<Target>,
     dialer: Arc<Dialer>,
     head_bytes: u32,
     fields_max: usize,
@@ -70,15 +71,15 @@ pub(crate) enum Ended {
 /// Serves a connection that begins with the HTTP/2 preface until either side closes it, or nothing is asked for
 /// `idle`. `carry` handles one exchange.
 pub(crate) async fn serve<F>(
-    down: Conn,
-    (stream, failed): (Option<Conn>, Option<Failed>),
-    target: Target,
+    pair: Box<Pair>,
+    target: Arc<Target>,
     (dialer, limits, drain, idle): (Arc<Dialer>, Limits, Drain, Duration),
     carry: impl Fn(Exchange2) -> F,
 ) -> Result<Ended, h2::Error>
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    let Pair { down, up: stream, failed, .. } = *pair;
     let head_bytes = u32::try_from(limits.head_bytes).unwrap_or(u32::MAX);
     let mut builder = h2::server::Builder::new();
     builder

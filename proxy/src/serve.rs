@@ -63,12 +63,13 @@ impl From<&Route> for Target {
 /// Serves `--inbound`: what comes goes to the application.
 pub(crate) async fn inbound(sidecar: Arc<Sidecar>, listener: TcpListener, target: Target, http2: bool) {
     let metrics = sidecar.metrics.inbound_listener();
+    let target = Arc::new(target);
     listen::accept(listener, sidecar.config.connections_max, sidecar.drain.clone(), metrics, move |stream, caller| {
-        let (sidecar, mut target) = (Arc::clone(&sidecar), target.clone());
+        let (sidecar, mut target) = (Arc::clone(&sidecar), Arc::clone(&target));
         if let Some(version) = sidecar.config.send_proxy_protocol
             && let Ok(here) = stream.local_addr()
         {
-            target.preamble = Some(version.preamble(caller, here));
+            Arc::make_mut(&mut target).preamble = Some(version.preamble(caller, here));
         }
         async move {
             match &sidecar.termination {
@@ -82,9 +83,9 @@ pub(crate) async fn inbound(sidecar: Arc<Sidecar>, listener: TcpListener, target
 
 /// Serves `--route`: what the application sends there goes to one place.
 pub(crate) async fn route(sidecar: Arc<Sidecar>, listener: TcpListener, target: Target) {
-    let metrics = sidecar.metrics.route_listener();
+    let (metrics, target) = (sidecar.metrics.route_listener(), Arc::new(target));
     listen::accept(listener, sidecar.config.connections_max, sidecar.drain.clone(), metrics, move |stream, caller| {
-        serve(Arc::clone(&sidecar), stream, target.clone(), Way::Outbound, caller)
+        serve(Arc::clone(&sidecar), stream, Arc::clone(&target), Way::Outbound, caller)
     })
     .await;
 }
@@ -98,44 +99,43 @@ pub(crate) async fn forward_proxy(sidecar: Arc<Sidecar>, listener: TcpListener) 
     .await;
 }
 
-/// The connection made for a caller's, or why there is none; neither, where nobody has tried.
-type Up = (Option<Conn>, Option<Failed>);
-
-async fn dial(sidecar: &Sidecar, target: &Target) -> Up {
-    match sidecar.dialer.dial(target).await {
-        Ok(up) => (Some(up), None),
-        Err(failure) => (None, Some(failure.into())),
-    }
-}
-
 /// Serves one connection that leads to one place. Connections are many and mostly idle, so what they wait in is kept
-/// small: what only some need is boxed.
-pub(crate) async fn serve(sidecar: Arc<Sidecar>, stream: TcpStream, target: Target, way: Way, caller: SocketAddr) {
+/// small: it stands in the pair from the start, as what is handed on from one future to the next has room in both.
+pub(crate) async fn serve(sidecar: Arc<Sidecar>, stream: TcpStream, target: Arc<Target>, way: Way, caller: SocketAddr) {
+    let mut pair = Box::new(Pair::new(Conn::new(stream)));
     // Dialled at once, as whoever speaks first decides what this is. Behind TLS nobody speaks first, and what to ask
     // for there depends on what the caller speaks.
-    let mut down = Conn::new(stream);
-    let up = if target.tls { (None, None) } else { dial(&sidecar, &target).await };
-    if let Some(Failed { failure: Failure::Unreachable { error, .. }, .. }) = &up.1
+    if !target.tls {
+        pair.dial(&sidecar.dialer, &target).await;
+    }
+    if let Some(Failed { failure: Failure::Unreachable { error, .. }, .. }) = &pair.failed
         && error.kind() == io::ErrorKind::ConnectionReset
     {
-        return down.reset();
+        return pair.down.reset();
     }
-    converse(sidecar, down, up, target, way, caller).await;
+    converse(sidecar, pair, target, way, caller).await;
 }
 
 /// Serves a caller who comes by TLS, or may. The application hears of nobody whose handshake fails.
-async fn terminate(sidecar: Arc<Sidecar>, stream: TcpStream, target: Target, http2: bool, caller: SocketAddr) {
+async fn terminate(sidecar: Arc<Sidecar>, stream: TcpStream, target: Arc<Target>, http2: bool, caller: SocketAddr) {
     let Some(termination) = &sidecar.termination else { return };
-    let mut up = if termination.plain_text() { dial(&sidecar, &target).await } else { (None, None) };
-    match termination.open(&sidecar, stream, http2, up.0.as_mut()).await {
+    let mut up = None;
+    if termination.plain_text() {
+        up = Some(sidecar.dialer.dial(&target).await.map_err(Failed::from));
+    }
+    let application = up.as_mut().and_then(|up| up.as_mut().ok());
+    match termination.open(&sidecar, stream, http2, application).await {
         Opened::Ready(down) => {
-            if up.0.is_none() && !up.1.as_ref().is_some_and(Failed::is_recent) {
-                up = dial(&sidecar, &target).await;
+            let mut pair = Box::new(Pair::new(down));
+            match up {
+                Some(Ok(up)) => pair.up = Some(up),
+                Some(Err(failed)) if failed.is_recent() => pair.failed = Some(failed),
+                _ => pair.dial(&sidecar.dialer, &target).await,
             }
-            converse(Arc::clone(&sidecar), down, up, target, Way::Inbound, caller).await;
+            converse(Arc::clone(&sidecar), pair, target, Way::Inbound, caller).await;
         }
         Opened::Refused(stream) => {
-            let mut pair = Box::new(Pair::new(Conn::new(stream), None, None));
+            let mut pair = Box::new(Pair::new(Conn::new(stream)));
             if !matches!(pair.next(&sidecar.limits, sidecar.patience()).await, Next::Over | Next::Idle) {
                 refuse(&sidecar, pair, Way::Inbound, &Failure::TlsRequired).await;
             }
@@ -144,29 +144,22 @@ async fn terminate(sidecar: Arc<Sidecar>, stream: TcpStream, target: Target, htt
     }
 }
 
-async fn converse(
-    sidecar: Arc<Sidecar>,
-    mut down: Conn,
-    (mut up, failed): Up,
-    target: Target,
-    way: Way,
-    caller: SocketAddr,
-) {
+async fn converse(sidecar: Arc<Sidecar>, mut pair: Box<Pair>, target: Arc<Target>, way: Way, caller: SocketAddr) {
     if sidecar.config.is_opaque(target.port) {
-        return Box::pin(bytes(&sidecar, down, (up, failed), &target, way)).await;
+        return Box::pin(bytes(&sidecar, pair, &target, way)).await;
     }
     let caller = caller.ip().to_string().into();
-    let nobody_there = failed.is_some();
     let limits = (sidecar.limits.head_bytes, sidecar.config.header_timeout);
-    match detect::protocol(&mut down, up.as_mut(), nobody_there, limits).await {
-        Protocol::Http1 => http1(&sidecar, Box::new(Pair::new(down, up, failed)), &target, way, caller).await,
-        Protocol::Http2 => Box::pin(http2(&sidecar, down, (up, failed), target, way, caller)).await,
-        Protocol::Other => Box::pin(bytes(&sidecar, down, (up, failed), &target, way)).await,
+    let Pair { down, up, failed, .. } = &mut *pair;
+    match detect::protocol(down, up.as_mut(), failed.is_some(), limits).await {
+        Protocol::Http1 => http1(&sidecar, pair, &target, way, caller).await,
+        Protocol::Http2 => Box::pin(http2(&sidecar, pair, target, way, caller)).await,
+        Protocol::Other => Box::pin(bytes(&sidecar, pair, &target, way)).await,
         Protocol::Nothing => {}
     }
 }
 
-async fn http1(sidecar: &Arc<Sidecar>, mut pair: Box<Pair>, target: &Target, way: Way, caller: Arc<str>) {
+async fn http1(sidecar: &Arc<Sidecar>, mut pair: Box<Pair>, target: &Arc<Target>, way: Way, caller: Arc<str>) {
     loop {
         match pair.next(&sidecar.limits, sidecar.patience()).await {
             Next::Request => {}
@@ -205,11 +198,11 @@ fn admit(sidecar: &Sidecar, request: &RequestHead) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn http2(sidecar: &Arc<Sidecar>, down: Conn, up: Up, target: Target, way: Way, caller: Arc<str>) {
+async fn http2(sidecar: &Arc<Sidecar>, pair: Box<Pair>, target: Arc<Target>, way: Way, caller: Arc<str>) {
     let idle = sidecar.config.idle_timeout;
     let shared = (Arc::clone(&sidecar.dialer), sidecar.limits, sidecar.drain.clone(), idle);
-    let served = relay2::serve(down, up, target.clone(), shared, |mut exchange| {
-        let (sidecar, target, caller) = (Arc::clone(sidecar), target.clone(), Arc::clone(&caller));
+    let served = relay2::serve(pair, Arc::clone(&target), shared, |mut exchange| {
+        let (sidecar, target, caller) = (Arc::clone(sidecar), Arc::clone(&target), Arc::clone(&caller));
         async move {
             let admitted = if sidecar.full() { Err(Failure::Overloaded) } else { exchange.admit() };
             if let Err(failure) = admitted {
@@ -237,8 +230,9 @@ async fn http2(sidecar: &Arc<Sidecar>, down: Conn, up: Up, target: Target, way: 
 }
 
 /// Whatever is not HTTP passes as it is.
-async fn bytes(sidecar: &Arc<Sidecar>, mut down: Conn, up: Up, target: &Target, way: Way) {
-    let up = match up {
+async fn bytes(sidecar: &Arc<Sidecar>, pair: Box<Pair>, target: &Arc<Target>, way: Way) {
+    let Pair { mut down, up, failed, .. } = *pair;
+    let up = match (up, failed) {
         (Some(up), _) => Ok(up),
         (None, Some(failed)) => Err(failed.failure),
         // The application begins TLS itself: ours around it would be one too many.
@@ -283,9 +277,9 @@ async fn refuse(sidecar: &Sidecar, mut pair: Box<Pair>, way: Way, failure: &Fail
 }
 
 async fn proxy(sidecar: Arc<Sidecar>, stream: TcpStream, caller: SocketAddr) {
-    let mut pair = Box::new(Pair::new(Conn::new(stream), None, None));
+    let mut pair = Box::new(Pair::new(Conn::new(stream)));
     let mut others: HashMap<(Arc<str>, u16), Conn> = HashMap::new();
-    let mut last: Option<Target> = None;
+    let mut last: Option<Arc<Target>> = None;
     loop {
         match pair.next(&sidecar.limits, sidecar.patience()).await {
             Next::Request => {}
@@ -308,19 +302,21 @@ async fn proxy(sidecar: Arc<Sidecar>, stream: TcpStream, caller: SocketAddr) {
                 Ok(up) => up,
                 Err(failure) => return refuse(&sidecar, pair, Way::Outbound, &failure).await,
             };
+            pair.up = Some(up);
             pair.down.outgoing().extend_from_slice(b"HTTP/1.1 200 Connection Established\r\n\r\n");
             if pair.down.flush().await.is_ok() {
-                converse(sidecar, pair.down, (Some(up), None), target, Way::Outbound, caller).await;
+                converse(sidecar, pair, Arc::new(target), Way::Outbound, caller).await;
             }
             return;
         }
         target.tls = sidecar.config.begins_tls(&target.host, target.port);
+        let target = Arc::new(target);
         // The pair's connection is for the last request's authority; another authority has its own.
         if last.as_ref().is_none_or(|last| (&last.host, last.port) != (&target.host, target.port)) {
             if let (Some(last), Some(up)) = (last, pair.up.take())
                 && others.len() < PROXY_AUTHORITIES_MAX
             {
-                others.insert((last.host, last.port), up);
+                others.insert((Arc::clone(&last.host), last.port), up);
             }
             pair.up = others.remove(&(Arc::clone(&target.host), target.port));
         }

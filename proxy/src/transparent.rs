@@ -57,7 +57,7 @@ async fn one(sidecar: Arc<Sidecar>, stream: TcpStream, way: Way, caller: SocketA
         Ok(there) => {
             let mut target = Target::original(there);
             target.tls = way == Way::Outbound && sidecar.config.begins_tls(&target.host, target.port);
-            serve::serve(sidecar, stream, target, way, caller).await;
+            serve::serve(sidecar, stream, Arc::new(target), way, caller).await;
         }
         Err(why) => {
             static TOLD: AtomicBool = AtomicBool::new(false);

@@ -14,7 +14,7 @@ use raceway_trace::TraceId;
 pub(crate) struct ClientSpan {
     sidecar: Arc<Sidecar>,
     call: Call,
-    target: Target,
+    target: Arc<Target>,
     /// The strand that makes the call: the request's, or one of the call's own.
     strand: Arc<Handling>,
     place: Place,
@@ -74,7 +74,7 @@ impl ClientSpan {
         context: Context,
         link: Link,
         head: &impl RequestHead,
-        target: &Target,
+        target: &Arc<Target>,
     ) -> Self {
         let mut call = Call::open(sidecar, head);
         if target.tls {
@@ -91,7 +91,7 @@ impl ClientSpan {
         Self {
             sidecar: Arc::clone(sidecar),
             call,
-            target: target.clone(),
+            target: Arc::clone(target),
             strand,
             place,
             speaks,
@@ -210,7 +210,7 @@ impl Drop for ClientSpan {
 /// An outbound connection that is not HTTP: time and bytes.
 pub(crate) struct TcpSpan {
     sidecar: Arc<Sidecar>,
-    target: Target,
+    target: Arc<Target>,
     strand: Arc<Handling>,
     place: Place,
     /// What a TLS client asked for; the inner `None` where it named nothing, the outer one where it is not TLS.
@@ -222,14 +222,14 @@ pub(crate) struct TcpSpan {
 
 impl TcpSpan {
     /// A connection opens. It may serve many requests, so it is linked like a call but carries nothing.
-    pub(crate) fn open(sidecar: &Arc<Sidecar>, target: &Target) -> Self {
+    pub(crate) fn open(sidecar: &Arc<Sidecar>, target: &Arc<Target>) -> Self {
         let context = Context::default();
         let link = sidecar.link(&context);
         let (strand, place) = place(sidecar, context, link);
         sidecar.metrics.linked(place.method);
         Self {
             sidecar: Arc::clone(sidecar),
-            target: target.clone(),
+            target: Arc::clone(target),
             strand,
             place,
             hello: None,
