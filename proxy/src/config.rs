@@ -131,6 +131,8 @@ pub struct Config {
     pub spill_dir: Option<PathBuf>,
     /// Most bytes in it.
     pub spill_max: u64,
+    /// Threads that carry requests.
+    pub threads: usize,
     /// Least severe log lines shown.
     #[serde(serialize_with = "as_text")]
     pub log_level: LevelFilter,
@@ -220,6 +222,7 @@ impl Config {
         let expose_trace_id = check.value("--expose-trace-id", &args.expose_trace_id, values::switch);
 
         let grace = check.value("--grace", &args.grace, values::seconds);
+        let threads = check.threads(&args.threads);
         let log_level = check.value("--log-level", &args.log_level, |text| text.parse().map_err(|_| Problem::LogLevel));
         let log_format = check.value("--log-format", &args.log_format, LogFormat::parse);
         let connect_timeout = check.value("--connect-timeout", &args.connect_timeout, values::some_seconds);
@@ -273,6 +276,7 @@ impl Config {
                 queue_bytes: queue_bytes?,
                 spill_dir: given(args.spill_dir).map(PathBuf::from),
                 spill_max: spill_max?,
+                threads: threads?,
                 log_level: log_level?,
                 log_format: log_format?,
                 warnings: check.warnings,

@@ -16,6 +16,7 @@ pub mod pattern;
 pub mod ready;
 pub mod redact;
 pub mod template;
+pub mod threads;
 
 mod certificates;
 mod conn;

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::drain::Drain;
 use crate::metrics::Listener;
+use crate::threads::Spread;
 
 /// Connections that the kernel keeps until we accept them: it takes at most net.core.somaxconn, 4096 for years now.
 const BACKLOG: u32 = 4096;
@@ -107,13 +108,13 @@ pub fn connections_for(files_max: u64, wanted: usize) -> usize {
     wanted.min(room)
 }
 
-/// Accepts connections and serves each in a task, until [`Drain::end`].
+/// Accepts connections and serves each in a task, on this thread or another, until [`Drain::end`].
 ///
 /// Draining alone does not stop it: callers learn late that a sidecar is leaving, and an application that finishes its
 /// work still makes calls. When this returns, or is dropped, no task that it started is running.
 pub async fn accept<Serve, Served>(
     listener: TcpListener,
-    connections_max: usize,
+    (connections_max, spread): (usize, Spread),
     drain: Drain,
     metrics: Listener,
     mut serve: Serve,
@@ -147,12 +148,24 @@ pub async fn accept<Serve, Served>(
                     }
                     continue;
                 };
+                let (stream, there, seat) = match spread.place(stream) {
+                    Ok(placed) => placed,
+                    Err(error) => {
+                        tracing::debug!(%error, "cannot take a connection to its thread");
+                        metrics.accept_failed("thread");
+                        continue;
+                    }
+                };
                 // Moved into the block below as it is, its state would be kept room for twice.
                 let served = Box::pin(serve(stream, caller));
-                serving.spawn(async move {
+                let task = async move {
                     served.await;
-                    drop(open);
-                });
+                    drop((open, seat));
+                };
+                match there {
+                    None => serving.spawn(task),
+                    Some(thread) => serving.spawn_on(task, &thread),
+                };
             }
             Err(error) => {
                 let (reason, wait) = failure(&error);

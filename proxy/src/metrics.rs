@@ -27,6 +27,7 @@ pub use tls::Handshakes;
 
 use crate::drain::Drain;
 use crate::template::Learned;
+use crate::threads::Spread;
 
 /// Upper bounds of the buckets for durations, seconds: OpenTelemetry's for HTTP, with half a millisecond to two below
 /// them, where calls inside one host lie.
@@ -321,6 +322,11 @@ impl Metrics {
     /// Shows how many exchanges are open, and whether the sidecar is stopping. Once per [`Metrics`].
     pub fn watch_drain(&self, drain: Drain) {
         self.register(pulled::drain(drain));
+    }
+
+    /// Shows how connections are spread over threads, where there are several. Once per [`Metrics`].
+    pub fn watch_threads(&self, spread: Spread) {
+        self.register(pulled::threads(spread));
     }
 
     fn register(&self, collector: impl Collector + 'static) {

@@ -262,3 +262,6 @@ impl Hasher for Spread {
         self.hash
     }
 }
+
+#[cfg(test)]
+mod tests;

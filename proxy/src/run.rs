@@ -5,15 +5,14 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use clap::Parser;
 use raceway_analyzer_client::{EdgeCounters, Exporter, Settings, SpillFolder};
 use tokio::net::TcpListener;
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -25,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::ready::Addresses;
 use crate::serve::Way;
 use crate::sidecar::Sidecar;
+use crate::threads::{Requests, Thread};
 use crate::upstream::{Dialer, Target};
 use crate::{intercept, listen, log, serve, transparent};
 
@@ -58,7 +58,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     log::start(&config);
     match run(config) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            tracing::info!("stopped");
+            ExitCode::SUCCESS
+        }
         Err(Stopped::Usage(problems)) => usage(problems),
         Err(Stopped::Failed(error)) => {
             tracing::error!(error = %error, "stopped");
@@ -117,16 +120,18 @@ fn usage(problems: Vec<impl std::fmt::Display>) -> ExitCode {
 }
 
 fn run(config: Config) -> Result<(), Stopped> {
-    // Requests have a thread of their own: neither a scrape nor the exporter's work shows in their times.
-    let requests = Builder::new_current_thread().enable_all().build()?;
-    let background = Background::start()?;
-    let ended = requests.block_on(serve_until_stopped(config, &background));
+    // Requests have threads of their own: neither a scrape nor the exporter's work shows in their times.
+    let background = Thread::start("export")?;
+    let requests = Requests::start(config.threads)?;
+    // The first of them is this one.
+    let here = Builder::new_current_thread().enable_all().build()?;
+    let ended = here.block_on(serve_until_stopped(config, &background, &requests));
     // Looking up a name cannot be interrupted; the process does not wait for it.
-    requests.shutdown_background();
+    here.shutdown_background();
     ended
 }
 
-async fn serve_until_stopped(mut config: Config, background: &Background) -> Result<(), Stopped> {
+async fn serve_until_stopped(mut config: Config, background: &Thread, requests: &Requests) -> Result<(), Stopped> {
     let quit = Arc::new(Notify::new());
     let mut signals = Signals::register(Arc::clone(&quit))?;
     let listeners = Listeners::bind(&config).await.map_err(Stopped::Usage)?;
@@ -140,11 +145,12 @@ async fn serve_until_stopped(mut config: Config, background: &Background) -> Res
         let spill = SpillFolder::open(folder, config.spill_max);
         settings.spill = Some(spill.map_err(|error| Stopped::Usage(vec![format!("--spill-dir: {error}")]))?);
     }
-    let exporter = Exporter::start_on(settings, &background.handle);
+    let exporter = Exporter::start_on(settings, background.handle());
     let metrics = Arc::new(Metrics::new());
     let drain = Drain::new();
     metrics.watch_exporter(exporter.clone());
     metrics.watch_drain(drain.clone());
+    metrics.watch_threads(requests.spread());
     let admin = match (config.admin, &config.control) {
         (None, None) => None,
         _ => {
@@ -161,11 +167,12 @@ async fn serve_until_stopped(mut config: Config, background: &Background) -> Res
     }
     let termination = certificates.termination(&config, &metrics);
     let mut watching = JoinSet::new();
-    watching.spawn_on(certificates.watch(&metrics), &background.handle);
+    watching.spawn_on(certificates.watch(&metrics), background.handle());
     let (grace, ready_file) = (config.grace, config.ready_file.clone());
-    let sidecar = Arc::new(Sidecar::new(config, metrics, exporter.clone(), edges, dialer, drain.clone(), termination));
+    let sidecar = Sidecar::new(config, metrics, exporter.clone(), edges, dialer, drain.clone(), termination);
+    let sidecar = Arc::new(sidecar.on(requests.spread()));
     let mut accepting = listeners.serve(&sidecar);
-    tracing::info!(service = &*sidecar.config.identity.service, analyzer = %sidecar.config.analyzer, listening = addresses.summary(), "serving");
+    tracing::info!(service = &*sidecar.config.identity.service, analyzer = %sidecar.config.analyzer, listening = addresses.summary(), threads = requests.count(), "serving");
     for warning in &sidecar.config.warnings {
         tracing::warn!("{warning}");
     }
@@ -303,58 +310,5 @@ impl Listeners {
             accepting.spawn(serve::forward_proxy(Arc::clone(sidecar), listener));
         }
         accepting
-    }
-}
-
-/// A thread with a runtime for work that no request waits for. Ends when dropped.
-struct Background {
-    handle: Handle,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Background {
-    fn start() -> std::io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let handle = runtime.handle().clone();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let thread = std::thread::Builder::new().name("export".into()).spawn(move || {
-            // Ends when told to, and when whoever could tell is gone.
-            let _ = runtime.block_on(stopped);
-            // A name server that does not answer holds a thread of its pool for as long as it likes.
-            runtime.shutdown_background();
-        })?;
-        Ok(Self { handle, stop: Some(stop), thread: Some(thread) })
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the export thread failed");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_server_that_does_not_answer_holds_nobody_up() {
-        let background = Background::start().expect("a thread");
-        let (release, released) = std::sync::mpsc::sync_channel::<()>(1);
-        let (began, begins) = std::sync::mpsc::sync_channel(1);
-        // As a look-up does: a thread of the pool that nobody can interrupt.
-        let _looking_up = background.handle.spawn_blocking(move || {
-            began.send(()).expect("the test waits");
-            released.recv()
-        });
-        begins.recv().expect("it runs");
-        drop(background);
-        release.send(()).expect("it is still looking");
     }
 }

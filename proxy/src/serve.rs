@@ -64,7 +64,7 @@ impl From<&Route> for Target {
 pub(crate) async fn inbound(sidecar: Arc<Sidecar>, listener: TcpListener, target: Target, http2: bool) {
     let metrics = sidecar.metrics.inbound_listener();
     let target = Arc::new(target);
-    listen::accept(listener, sidecar.config.connections_max, sidecar.drain.clone(), metrics, move |stream, caller| {
+    listen::accept(listener, sidecar.room(), sidecar.drain.clone(), metrics, move |stream, caller| {
         let (sidecar, mut target) = (Arc::clone(&sidecar), Arc::clone(&target));
         if let Some(version) = sidecar.config.send_proxy_protocol
             && let Ok(here) = stream.local_addr()
@@ -84,7 +84,7 @@ pub(crate) async fn inbound(sidecar: Arc<Sidecar>, listener: TcpListener, target
 /// Serves `--route`: what the application sends there goes to one place.
 pub(crate) async fn route(sidecar: Arc<Sidecar>, listener: TcpListener, target: Target) {
     let (metrics, target) = (sidecar.metrics.route_listener(), Arc::new(target));
-    listen::accept(listener, sidecar.config.connections_max, sidecar.drain.clone(), metrics, move |stream, caller| {
+    listen::accept(listener, sidecar.room(), sidecar.drain.clone(), metrics, move |stream, caller| {
         serve(Arc::clone(&sidecar), stream, Arc::clone(&target), Way::Outbound, caller)
     })
     .await;
@@ -93,7 +93,7 @@ pub(crate) async fn route(sidecar: Arc<Sidecar>, listener: TcpListener, target: 
 /// Serves `--outbound`: a forward proxy for clients that honour `http_proxy`.
 pub(crate) async fn forward_proxy(sidecar: Arc<Sidecar>, listener: TcpListener) {
     let metrics = sidecar.metrics.outbound_listener();
-    listen::accept(listener, sidecar.config.connections_max, sidecar.drain.clone(), metrics, move |stream, caller| {
+    listen::accept(listener, sidecar.room(), sidecar.drain.clone(), metrics, move |stream, caller| {
         proxy(Arc::clone(&sidecar), stream, caller)
     })
     .await;

@@ -20,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::requests::Requests;
 use crate::template::Templates;
 use crate::terminate::Termination;
+use crate::threads::Spread;
 use crate::upstream::Dialer;
 
 /// Ids that callers minted for our SERVER spans and that have been taken: a second request under the same id gets
@@ -35,6 +36,8 @@ pub(crate) struct Sidecar {
     pub(crate) edges: EdgeCounters,
     pub(crate) dialer: Arc<Dialer>,
     pub(crate) drain: Drain,
+    /// Which thread carries a connection.
+    pub(crate) spread: Spread,
     /// How callers come in by TLS, where they do.
     pub(crate) termination: Option<Termination>,
     pub(crate) requests: Requests,
@@ -73,12 +76,23 @@ impl Sidecar {
             edges,
             dialer: Arc::new(dialer),
             drain,
+            spread: Spread::none(),
             termination,
             requests: Requests::new(),
             adopted: Mutex::default(),
             strands: AtomicU64::new(1),
             instance,
         }
+    }
+
+    /// With its connections spread over threads.
+    pub(crate) fn on(self, spread: Spread) -> Self {
+        Self { spread, ..self }
+    }
+
+    /// What bounds the connections, and where they go.
+    pub(crate) fn room(&self) -> (usize, Spread) {
+        (self.config.connections_max, self.spread.clone())
     }
 
     /// Whether requests to this path are noise that no trace should hold.
@@ -90,7 +104,7 @@ impl Sidecar {
         ignored
     }
 
-    /// Whether as much is in flight as may be.
+    /// Whether as much is in flight as may be. Threads that ask at the same moment may each let one pass.
     pub(crate) fn full(&self) -> bool {
         self.drain.open() >= self.config.requests_max
     }

@@ -46,7 +46,7 @@ pub(crate) async fn redirected(sidecar: Arc<Sidecar>, listener: TcpListener, way
         Way::Inbound => sidecar.metrics.inbound_listener(),
         Way::Outbound => sidecar.metrics.outbound_listener(),
     };
-    listen::accept(listener, sidecar.config.connections_max, sidecar.drain.clone(), metrics, move |stream, caller| {
+    listen::accept(listener, sidecar.room(), sidecar.drain.clone(), metrics, move |stream, caller| {
         one(Arc::clone(&sidecar), stream, way, caller)
     })
     .await;

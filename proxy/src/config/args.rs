@@ -273,6 +273,12 @@ pub struct Args {
     #[arg(long, env = "RACEWAY_GRACE", value_name = "SECONDS", default_value = "25", help_heading = "How it runs")]
     pub grace: String,
 
+    /// Threads that carry requests; a connection stays on one of them. More than one pays where the sidecar uses up a
+    /// core (top -H, process_cpu_seconds_total) and others are free: some 50,000 small requests a second
+    // 1: a sidecar rarely earns more than a core, and one thread never waits for another.
+    #[arg(long, env = "RACEWAY_THREADS", value_name = "COUNT", default_value = "1", help_heading = "How it runs")]
+    pub threads: String,
+
     /// Least severe log lines shown: error, warn, info, debug, trace or off
     #[arg(long, env = "RACEWAY_LOG_LEVEL", value_name = "LEVEL", default_value = "info", help_heading = "How it runs")]
     pub log_level: String,

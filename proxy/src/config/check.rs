@@ -57,6 +57,19 @@ impl Check {
             .any(|error| matches!(error, ConfigError::Value { setting, .. } if settings.contains(setting)))
     }
 
+    /// How many threads; more than there are cores is taken, as a test or a burst may want it, but told.
+    pub(super) fn threads(&mut self, text: &str) -> Option<usize> {
+        let threads = self.value("--threads", text, values::threads)?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        if threads > cores {
+            let warning = format!(
+                "--threads {threads}: this process may use {cores} of the host's cores; threads beyond them only cost"
+            );
+            self.warnings.push(warning);
+        }
+        Some(threads)
+    }
+
     pub(super) fn sample(&mut self, flag: Option<String>, variable: Variable) -> Option<f64> {
         if let Some(text) = flag {
             return self.value("--sample", &text, values::ratio);

@@ -179,6 +179,8 @@ pub enum Problem {
     SpillBytes,
     #[error("must be a whole number above 0")]
     Count,
+    #[error("must be from 1 to 64; a thread for each core that the sidecar may use up is the most that helps")]
+    Threads,
     #[error("must be true or false")]
     Switch,
     #[error("put what is to be hidden in braces, as in /reset/{{code}}")]

@@ -330,6 +330,11 @@ pub(super) fn count(text: &str) -> Result<usize, Problem> {
     text.parse().ok().filter(|&count| count > 0).ok_or(Problem::Count)
 }
 
+/// A number of threads. 64: beyond it somebody has mistaken threads for connections.
+pub(super) fn threads(text: &str) -> Result<usize, Problem> {
+    text.parse().ok().filter(|threads| (1..=64).contains(threads)).ok_or(Problem::Threads)
+}
+
 /// `true` or `false`.
 pub(super) fn switch(text: &str) -> Result<bool, Problem> {
     match text {

@@ -50,7 +50,7 @@ async fn connections_are_served_shed_and_ended() {
     let (metrics, drain, arrived) = (Metrics::new(), Drain::new(), Arc::new(Notify::new()));
     let accepting = tokio::spawn({
         let (drain, counted, arrived) = (drain.clone(), metrics.inbound_listener(), Arc::clone(&arrived));
-        accept(listener, 1, drain, counted, move |mut stream, _| {
+        accept(listener, (1, Spread::none()), drain, counted, move |mut stream, _| {
             let arrived = Arc::clone(&arrived);
             async move {
                 arrived.notify_one();
@@ -102,7 +102,7 @@ async fn a_panic_stays_in_its_connection() {
     let (metrics, drain) = (Metrics::new(), Drain::new());
     let mut count = 0;
     let counted = metrics.inbound_listener();
-    let accepting = accept(listener, 10, drain.clone(), counted, move |mut stream, _| {
+    let accepting = accept(listener, (10, Spread::none()), drain.clone(), counted, move |mut stream, _| {
         count += 1;
         let first = count == 1;
         async move {
@@ -123,6 +123,58 @@ async fn a_panic_stays_in_its_connection() {
     };
     let ((), answers) = tokio::join!(accepting, calling);
     assert_eq!(answers, [b"".to_vec(), b"served".to_vec()]);
+}
+
+#[tokio::test]
+async fn connections_are_spread_over_threads_and_end_on_them() {
+    let listener = bind(local()).expect("any port");
+    let address = listener.local_addr().expect("bound");
+    let (metrics, drain) = (Metrics::new(), Drain::new());
+    let threads = crate::threads::Requests::start(2).expect("a thread");
+    let (spread, counted) = (threads.spread(), metrics.inbound_listener());
+    let accepting = accept(listener, (10, spread.clone()), drain.clone(), counted, |mut stream, _| async move {
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        let byte = stream.read_u8().await.expect("a byte");
+        assert!(byte != b'!', "this panic is part of the test");
+        let _ = stream.write_all(if name == "requests-2" { b"there" } else { b"here." }).await;
+        // Until it is ended.
+        let _ = stream.read_u8().await;
+    });
+    let calling = async {
+        let (mut open, mut answers) = (Vec::new(), Vec::new());
+        for _ in 0..4 {
+            let mut stream = TcpStream::connect(address).await.expect("it listens");
+            stream.write_all(b"?").await.expect("open");
+            let mut answer = [0; 5];
+            stream.read_exact(&mut answer).await.expect("it answers");
+            answers.push(String::from_utf8_lossy(&answer).into_owned());
+            open.push(stream);
+        }
+        assert_eq!(answers, ["here.", "there", "here.", "there"]);
+        assert_eq!(spread.taken().collect::<Vec<_>>(), [2, 2]);
+
+        // Room on the other thread: the next goes there, and its panic is its own affair.
+        let leaving = open.remove(1);
+        drop(leaving);
+        while spread.taken().sum::<usize>() > 3 {
+            tokio::task::yield_now().await;
+        }
+        let mut failing = TcpStream::connect(address).await.expect("it listens");
+        failing.write_all(b"!").await.expect("open");
+        assert!(failing.read_u8().await.is_err());
+        while spread.taken().sum::<usize>() > 3 {
+            tokio::task::yield_now().await;
+        }
+        drain.end();
+        open
+    };
+    let ((), open) = tokio::join!(accepting, calling);
+    assert_eq!(spread.taken().sum::<usize>(), 0, "nothing runs any more, wherever it ran");
+    for mut stream in open {
+        assert!(stream.read_u8().await.is_err());
+    }
+    let text = String::from_utf8(metrics.text()).expect("text");
+    assert!(text.contains(r#"connections_open{listener="inbound"} 0"#), "{text}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use raceway_analyzer_client::{Exporter, SpillStats, Stats};
 use super::{NAMES_ARE_VALID, PREFIX};
 use crate::drain::Drain;
 use crate::template::Learned;
+use crate::threads::Spread;
 
 /// One metric's name and what it says.
 pub(super) struct Shape {
@@ -138,6 +139,18 @@ pub(super) fn drain(drain: Drain) -> Pulled {
         Shape::gauge("draining", "1 while the sidecar is stopping, else 0.", &[]),
     ];
     Pulled::new(shapes, move || vec![only(drain.open() as f64), only(f64::from(u8::from(drain.is_draining())))])
+}
+
+/// Who carries what; nothing where there is one thread.
+pub(super) fn threads(spread: Spread) -> Pulled {
+    let shape = Shape::gauge(
+        "thread_connections_open",
+        "Connections on each request thread, where there are several.",
+        &["thread"],
+    );
+    Pulled::new(vec![shape], move || {
+        vec![(1..).zip(spread.taken()).map(|(number, taken)| (vec![number.to_string()], taken as f64)).collect()]
+    })
 }
 
 /// What the exporter has done.

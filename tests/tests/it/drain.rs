@@ -115,8 +115,18 @@ async fn caller(door: watch::Receiver<SocketAddr>, end: watch::Receiver<bool>) -
 /// A new sidecar beside the old one, callers sent to it, the old one stopped: five times, and nobody loses a request.
 #[tokio::test]
 async fn a_rolling_restart_loses_no_request() {
+    rolling_restart("--threads=1").await;
+}
+
+/// Callers and streams are on both threads when the signal comes.
+#[tokio::test]
+async fn a_rolling_restart_of_two_threads_loses_no_request() {
+    rolling_restart("--threads=2").await;
+}
+
+async fn rolling_restart(threads: &str) {
     let scene = scene().await;
-    let mut chain = Chain::before(scene.address, 1).await;
+    let mut chain = Chain::with(scene.address, 1, &[threads]).await;
     let (door, at) = watch::channel(chain.door());
     let (end, ended) = watch::channel(false);
     let mut callers = JoinSet::new();
@@ -126,7 +136,7 @@ async fn a_rolling_restart_loses_no_request() {
     for _ in 0..5 {
         sleep(Duration::from_millis(200)).await;
         let stream = open_stream(chain.door()).await;
-        let old = chain.replace(&[]).await;
+        let old = chain.replace(&[threads]).await;
         door.send_replace(chain.door());
         old.terminate();
         sleep(Duration::from_millis(100)).await;
@@ -152,19 +162,24 @@ async fn a_rolling_restart_loses_no_request() {
 #[tokio::test]
 async fn what_is_longer_than_the_grace_period_is_cut_and_the_end_is_clean() {
     let scene = scene().await;
-    let chain = Chain::with(scene.address, 1, &["--grace=1"]).await;
-    let stream = open_stream(chain.door()).await;
-    let began = Instant::now();
-    chain.stop().await;
-    assert!(began.elapsed() >= Duration::from_millis(900), "the stream had its time");
-    assert!(!rest(stream).await.ends_with("0\r\n\r\n"), "it was cut, and does not look whole");
+    for threads in ["--threads=1", "--threads=2"] {
+        let chain = Chain::with(scene.address, 1, &["--grace=1", threads]).await;
+        // One on each thread, where there are two.
+        let streams = [open_stream(chain.door()).await, open_stream(chain.door()).await];
+        let began = Instant::now();
+        chain.stop().await;
+        assert!(began.elapsed() >= Duration::from_millis(900), "the streams had their time");
+        for stream in streams {
+            assert!(!rest(stream).await.ends_with("0\r\n\r\n"), "it was cut, and does not look whole");
+        }
+    }
 }
 
 #[tokio::test]
 async fn a_second_signal_ends_at_once() {
     let scene = scene().await;
-    let chain = Chain::with(scene.address, 1, &["--grace=60"]).await;
-    let stream = open_stream(chain.door()).await;
+    let chain = Chain::with(scene.address, 1, &["--grace=60", "--threads=2"]).await;
+    let streams = [open_stream(chain.door()).await, open_stream(chain.door()).await];
     let sidecar = chain.outermost();
     sidecar.terminate();
     let until = Instant::now() + PATIENCE;
@@ -176,5 +191,5 @@ async fn a_second_signal_ends_at_once() {
     // Sends the second one, and waits for the end.
     chain.stop().await;
     assert!(began.elapsed() < Duration::from_secs(20), "it did not wait for the grace period");
-    drop(stream);
+    drop(streams);
 }

@@ -22,6 +22,7 @@ mod operator;
 mod raceway_sdk;
 mod ready_file;
 mod spill;
+mod threads;
 mod tls;
 mod transparent;
 mod usage;

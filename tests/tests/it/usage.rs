@@ -27,7 +27,7 @@ async fn run(args: &[&str]) -> (Option<i32>, String, String) {
 }
 
 /// What is typed, and what the answer must name: the mistake, and the flag or value that would help.
-const TABLE: [(&str, &str); 22] = [
+const TABLE: [(&str, &str); 24] = [
     ("demo --sceonds 3", "--sceonds|--seconds"),
     ("demo --rate fast", "fast|--rate"),
     ("demo --concurrency 0", "0|--concurrency"),
@@ -42,6 +42,8 @@ const TABLE: [(&str, &str); 22] = [
     ("{sidecar} --inbound 127.0.0.1:0=127.0.0.1:9 --route 127.0.0.1:0=payment", "--route|127.0.0.1:0=payment"),
     ("{sidecar} --inbound 127.0.0.1:0=127.0.0.1:9 --sample 2", "--sample|2"),
     ("{sidecar} --inbound 127.0.0.1:0=127.0.0.1:9 --link-policy perhaps", "perhaps|certain|likely|all"),
+    ("{sidecar} --inbound 127.0.0.1:0=127.0.0.1:9 --threads 0", "--threads|0|1 to 64"),
+    ("{sidecar} --inbound 127.0.0.1:0=127.0.0.1:9 --threads 65", "--threads|65|1 to 64"),
     ("{sidecar} --config {unwritable}", "{unwritable}|--config"),
     ("__proxy config --exmaple", "--exmaple|--example"),
     ("{sidecar} --inbound here", "--inbound|here"),
