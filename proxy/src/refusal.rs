@@ -1,9 +1,10 @@
-//! Answers in the name of the sidecar, HTTP/1.
+//! Answers in the name of the sidecar.
 
 use std::io;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, StatusCode, header, response};
 
 use crate::conn::Conn;
 use crate::failure::{Failure, reason_phrase};
@@ -25,6 +26,27 @@ pub(crate) fn write_refusal(out: &mut BytesMut, status: u16, failure: &Failure, 
         out.extend_from_slice(text.as_bytes());
         out.extend_from_slice(b"\n");
     }
+}
+
+/// The same over HTTP/2: fills in the head, and returns the body. To gRPC it is a status of its own.
+pub(crate) fn fill_refusal(answer: &mut response::Parts, failure: &Failure, grpc: bool) -> Bytes {
+    let text = failure.to_string();
+    answer.headers.clear();
+    answer.headers.insert("x-raceway-error", HeaderValue::from_static(failure.reason()));
+    if grpc {
+        // gRPC clients read the status of the call here (14 is UNAVAILABLE), not from the HTTP status.
+        answer.status = StatusCode::OK;
+        answer.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        answer.headers.insert("grpc-status", HeaderValue::from_static("14"));
+        if let Ok(message) = HeaderValue::from_str(&text.replace('%', "%25")) {
+            answer.headers.insert("grpc-message", message);
+        }
+        return Bytes::new();
+    }
+    let status = failure.status().and_then(|status| StatusCode::from_u16(status).ok());
+    answer.status = status.unwrap_or(StatusCode::BAD_GATEWAY);
+    answer.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    Bytes::from(text + "\n")
 }
 
 /// Writes what there is, ends our side, and reads on for a moment: closing with unread bytes would send a reset,

@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
-use http::{HeaderValue, Request, Response, StatusCode, header, request, response};
+use http::{Request, Response, header, request, response};
 use raceway_tls::{Alpn, Peer, Trouble};
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinSet;
@@ -24,6 +25,7 @@ use crate::failure::Failure;
 use crate::http1::Limits;
 use crate::pair::Pair;
 use crate::pump2::{Pump2, Pump2Error};
+use crate::refusal::fill_refusal;
 use crate::upstream::{Dialer, Failed, Target};
 
 /// Bytes a sender may have on the way in one stream: one bandwidth-delay product of 1 Gbit/s at 2 ms.
@@ -49,6 +51,8 @@ pub(crate) struct Pair2 {
     callee: OnceLock<Arc<Peer>>,
     /// Why TLS ended the connection made for this caller: its streams are told only that it broke.
     trouble: OnceLock<Trouble>,
+    /// A stream has been answered over the connection made for this caller.
+    answered: AtomicBool,
 }
 
 #[derive(Default)]
@@ -100,6 +104,7 @@ where
         caller,
         callee: OnceLock::new(),
         trouble: OnceLock::new(),
+        answered: AtomicBool::new(false),
     });
     // Dropped with this function: whatever is still running then is ended, and its spans are recorded as abandoned.
     let mut streams = JoinSet::new();
@@ -115,16 +120,20 @@ where
                 asked = true;
                 streams.spawn(carry(Exchange2::new(Arc::clone(&pair), request, respond)));
             }
-            Some(_) = streams.join_next() => {}
+            Some(_) = streams.join_next() => asked = true,
             () = pair.up_closed.notified(), if !closing => {
                 closing = true;
                 connection.graceful_shutdown();
             }
-            () = &mut alarm, if streams.is_empty() && !closing => {
+            () = &mut alarm, if streams.is_empty() => {
                 if std::mem::take(&mut asked) {
                     alarm.as_mut().reset(tokio::time::Instant::now() + idle);
+                } else if closing {
+                    // The farewell waits for a word of the caller's, who may be gone for long.
+                    return Ok(ended);
                 } else {
                     (closing, ended) = (true, Ended::Idle);
+                    alarm.as_mut().reset(tokio::time::Instant::now() + idle);
                     connection.graceful_shutdown();
                 }
             }
@@ -212,6 +221,15 @@ impl Pair2 {
             Some(trouble) => Failure::Tls { target, trouble },
             None => Failure::Stream { target, error },
         }
+    }
+
+    /// The connection ended, and may have done so before the request was there. One that has served is closed by its
+    /// server some day, and the caller may well ask again.
+    fn closed(&self, error: h2::Error) -> Failure {
+        if error.is_io() && self.trouble.get().is_none() && self.answered.load(Ordering::Relaxed) {
+            return Failure::ClosedWhileIdle { target: self.target.to_string() };
+        }
+        self.failure(error)
     }
 }
 
@@ -320,7 +338,7 @@ impl Exchange for Exchange2 {
                 Some(sender) => sender,
                 None => pair.sender().await?,
             };
-            sender.ready().await.map_err(|error| pair.failure(error))
+            sender.ready().await.map_err(|error| pair.closed(error))
         };
         let mut sender = tokio::select! {
             sender = connected => sender?,
@@ -330,11 +348,15 @@ impl Exchange for Exchange2 {
         *request.method_mut() = self.head.method.clone();
         *request.uri_mut() = self.head.uri.clone();
         *request.headers_mut() = std::mem::take(&mut self.head.headers);
-        *request.version_mut() = http::Version::HTTP_2;
+        // Without an authority (the caller has put it into `Host`, or has none), the library sends only what says that
+        // it comes from HTTP/1.
+        let authority = self.head.uri.authority().is_some();
+        *request.version_mut() = if authority { http::Version::HTTP_2 } else { http::Version::HTTP_11 };
         if let Some(protocol) = self.head.extensions.get::<h2::ext::Protocol>().cloned() {
             request.extensions_mut().insert(protocol);
         }
         let bodiless = self.body.as_ref().is_none_or(RecvStream::is_end_stream);
+        let safe = bodiless && self.head.method.is_idempotent();
         let (mut answer, to) = sender.send_request(request, bodiless).map_err(|error| self.pair.failure(error))?;
         self.request = self.body.take().map(|from| Pump2::new(from, to, bodiless));
         let answered = std::future::poll_fn(|cx| {
@@ -349,9 +371,10 @@ impl Exchange for Exchange2 {
                 }
             }
             let answered = ready!(std::pin::Pin::new(&mut answer).poll(cx));
-            Poll::Ready(answered.map_err(|error| self.pair.failure(error)))
+            Poll::Ready(answered.map_err(|error| if safe { self.pair.closed(error) } else { self.pair.failure(error) }))
         })
         .await?;
+        self.pair.answered.store(true, Ordering::Relaxed);
         let (answer, body) = answered.into_parts();
         if answer.headers.len() > self.pair.fields_max {
             self.cancel();
@@ -379,29 +402,47 @@ impl Exchange for Exchange2 {
             return if bodiless { Ok(()) } else { to.send_data(text, true).map_err(|_| Failure::CallerGone) };
         }
         self.response = self.answer_body.take().map(|from| Pump2::new(from, to, bodiless));
-        std::future::poll_fn(|cx| {
-            self.poll_request(cx)?;
-            let Some(pump) = &mut self.response else { return Poll::Ready(Ok(())) };
+        let mut cut = None;
+        let ended = std::future::poll_fn(|cx| {
+            let request = self.poll_request(cx);
+            let Some(pump) = &mut self.response else {
+                // Answered; what the caller still says, or that it stops, is the application's to hear.
+                return if request.is_ok() && self.request.is_some() { Poll::Pending } else { Poll::Ready(Ok(())) };
+            };
+            request?;
             let ended = pump.poll(cx);
             self.payloads.1 = pump.payload;
             match ready!(ended) {
-                Ok(()) => Poll::Ready(Ok(())),
+                Ok(()) => {
+                    self.response = None;
+                    if self.request.is_some() { Poll::Pending } else { Poll::Ready(Ok(())) }
+                }
                 Err(Pump2Error::Write) => {
                     self.cancel();
                     Poll::Ready(Err(Failure::CallerGone))
                 }
                 Err(Pump2Error::Read(reason)) => {
-                    pump.to.send_reset(reason);
+                    cut = Some(reason);
                     Poll::Ready(Err(Failure::AnswerCutShort { target: self.pair.target.to_string() }))
                 }
             }
         })
-        .await
+        .await;
+        if let (Some(reason), Some(pump)) = (cut, &mut self.response) {
+            // A reset takes along what is not written yet: whoever writes comes first.
+            tokio::task::yield_now().await;
+            pump.to.send_reset(reason);
+        }
+        ended
     }
 
     async fn refuse(&mut self, failure: &Failure) {
         let reset = match failure {
             Failure::Stream { error, .. } if error.is_reset() && error.is_remote() => error.reason(),
+            // Not looked at (RFC 9113, section 6.8), or safe to ask twice: the caller is told so, and asks again over
+            // another connection as it would have without us.
+            Failure::Stream { error, .. } if error.is_go_away() && error.is_remote() => Some(Reason::REFUSED_STREAM),
+            Failure::ClosedWhileIdle { .. } => Some(Reason::REFUSED_STREAM),
             _ if failure.status().is_none() => Some(Reason::CANCEL),
             _ => None,
         };
@@ -410,26 +451,7 @@ impl Exchange for Exchange2 {
         }
         let grpc = self.head.headers.get(header::CONTENT_TYPE).or(self.answer.headers.get(header::CONTENT_TYPE));
         let grpc = grpc.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
-        let text = failure.to_string();
-        self.answer.headers.clear();
-        self.answer.headers.insert("x-raceway-error", HeaderValue::from_static(failure.reason()));
-        if grpc {
-            // gRPC clients read the status of the call here (14 is UNAVAILABLE), not from the HTTP status.
-            self.answer.status = StatusCode::OK;
-            self.answer.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-            self.answer.headers.insert("grpc-status", HeaderValue::from_static("14"));
-            if let Ok(message) = HeaderValue::from_str(&text.replace('%', "%25")) {
-                self.answer.headers.insert("grpc-message", message);
-            }
-            self.refused = Some(Bytes::new());
-        } else {
-            self.answer.status = failure
-                .status()
-                .and_then(|status| StatusCode::from_u16(status).ok())
-                .unwrap_or(StatusCode::BAD_GATEWAY);
-            self.answer.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-            self.refused = Some(Bytes::from(text + "\n"));
-        }
+        self.refused = Some(fill_refusal(&mut self.answer, failure, grpc));
     }
 
     fn payloads(&self) -> (u64, u64) {

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+pub(super) const DATA: u8 = 0;
 pub(super) const HEADERS: u8 = 1;
 pub(super) const RST_STREAM: u8 = 3;
 pub(super) const SETTINGS: u8 = 4;
@@ -76,6 +77,12 @@ impl Heard {
         let mut codes =
             self.frames.iter().filter(|frame| frame.0 == GOAWAY).filter_map(|frame| frame.2.get(7).copied());
         codes.find(|code| *code != 0)
+    }
+
+    /// The content that came on this stream.
+    pub(super) fn content(&self, stream: u32) -> Vec<u8> {
+        let pieces = self.frames.iter().filter(|frame| frame.0 == DATA && frame.1 == stream);
+        pieces.flat_map(|frame| frame.2.clone()).collect()
     }
 
     pub(super) fn answered(&self, stream: u32) -> bool {

@@ -4,6 +4,7 @@
 mod floods;
 mod frames;
 mod http2;
+mod http2_endings;
 mod requests;
 mod responses;
 mod stage;
