@@ -147,6 +147,11 @@ impl Conn {
         }
     }
 
+    /// Whether the peer has said nothing since it was last read from: no end, and nothing that nobody asked for.
+    pub(crate) fn is_silent(&mut self) -> bool {
+        self.input.is_empty() && self.poll_fill(&mut Context::from_waker(Waker::noop())).is_pending()
+    }
+
     /// Reads once, behind what is there already. `0` is the end of the stream.
     pub(crate) async fn fill(&mut self) -> io::Result<usize> {
         std::future::poll_fn(|cx| self.poll_fill(cx)).await

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Buf;
 
 use crate::conn::Conn;
-use crate::http1::{Body, BodyError, Framing, Step};
+use crate::http1::{Body, BodyError, Framing, Limits, Step};
 use crate::splice::{Pipe, WORTH_BYTES};
 
 /// Up to here pieces are gathered, so that a head and a small body leave in one packet; larger ones are not copied.
@@ -35,7 +35,13 @@ pub(crate) enum PumpError {
 
 impl Pump {
     pub(crate) fn new(framing: Framing) -> Self {
-        Self { body: Body::new(framing), forward: 0, ended: matches!(framing, Framing::None), pipe: None }
+        Self::within(framing, Limits::default())
+    }
+
+    /// With other bounds for the trailers than the usual ones.
+    pub(crate) fn within(framing: Framing, limits: Limits) -> Self {
+        let body = Body::with_limits(framing, limits);
+        Self { body, forward: 0, ended: matches!(framing, Framing::None), pipe: None }
     }
 
     /// Bytes of content that have passed, without chunk framing.

@@ -30,7 +30,7 @@ impl Pair {
         calls: &'p Calls,
         target: &'p Target,
     ) -> Exchange1<'p> {
-        let request = Pump::new(self.request.framing());
+        let request = Pump::within(self.request.framing(), sidecar.limits);
         Exchange1 {
             request_persistent: self.request.persistent(),
             pair: self,
@@ -188,10 +188,13 @@ impl Exchange1<'_> {
                 }
             }
         }
-        if down.input.len() >= READ_AHEAD_BYTES || self.half_closed {
+        // What the caller said before it ended its side comes first: a request that waits for this one to be over.
+        let ended_later = down.ended && !down.input.is_empty();
+        if down.input.len() >= READ_AHEAD_BYTES || self.half_closed || ended_later {
             return Ok(());
         }
         match down.poll_fill(cx) {
+            Poll::Ready(Ok(0)) if !down.input.is_empty() => Ok(()),
             Poll::Ready(Ok(0)) => {
                 // What the caller has ended, the application sees ended; it decides whether to answer all the same.
                 self.half_closed = true;
@@ -288,7 +291,7 @@ impl Exchange for Exchange1<'_> {
             }
             Attempt::Nothing(error) => Failure::broken(self.target.to_string(), error),
         })?;
-        self.response = Pump::new(self.pair.response.framing());
+        self.response = Pump::within(self.pair.response.framing(), self.sidecar.limits);
         Ok(())
     }
 
@@ -324,7 +327,9 @@ impl Exchange for Exchange1<'_> {
             && !self.request_stuck
             && !self.half_closed
             && !self.sidecar.drain.is_draining();
-        head.strip_hop_by_hop(self.tunnel);
+        // A server that asks for another protocol (426), or offers one, is heard, as the answer to it would be.
+        let upgrade = head.first("upgrade").is_some_and(|protocols| !offers_http2(protocols));
+        head.strip_hop_by_hop(self.tunnel || upgrade);
         if !self.tunnel {
             // Whoever reads an answer of HTTP/1.0 takes its end for granted, whatever was asked.
             let reader = request.version().min(head.version());

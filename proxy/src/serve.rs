@@ -318,7 +318,9 @@ async fn proxy(sidecar: Arc<Sidecar>, stream: TcpStream, caller: SocketAddr) {
             {
                 others.insert((Arc::clone(&last.host), last.port), up);
             }
-            pair.up = others.remove(&(Arc::clone(&target.host), target.port));
+            // One that was closed meanwhile would fail a request of which not one byte was written.
+            let kept = others.remove(&(Arc::clone(&target.host), target.port));
+            pair.up = kept.and_then(|mut up| up.is_silent().then_some(up));
         }
         let guard = sidecar.drain.guard();
         let mut exchange = pair.exchange(&sidecar, &sidecar.metrics.outbound, &target);

@@ -335,7 +335,7 @@ fn tunnels() -> Vec<Row> {
             "an upgrade that is declined",
             vec![
                 caller("GET /ws HTTP/1.1\r\nHost: app\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"),
-                app("HTTP/1.1 426 No\r\nContent-Length: 0\r\n\r\n"),
+                app("HTTP/1.1 426 No\r\nUpgrade: foo/2\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n"),
                 caller(GET),
                 app(OK),
             ],
