@@ -135,7 +135,7 @@ class Bench:
             end = proxy.cpu()
             proxy.stop()
             after = yardstick_ms(self.proxy_core, self.load_core)
-            broken_off = 2 * max(self.args.connections, 1_000 * (not scenario.warm_up)) * scenario.broken_off
+            broken_off = 2 * (scenario.connections or self.args.connections) * scenario.broken_off
             sample |= price(start, end, sample["units"])
             sample |= {"yardstick_ms": [before, after]}
             sample["spans"] = spans(sink, expected, broken_off * spans_per_request)

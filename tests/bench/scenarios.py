@@ -36,6 +36,8 @@ class Scenario:
     figure: str = "cpu_us"
     # Requests per connection that may be broken off, unseen by the load, when it ends.
     broken_off: int = 1
+    # How many, where that is not the caller's to choose.
+    connections: int | None = None
     # A run before the one that counts.
     warm_up: bool = True
 
@@ -148,6 +150,7 @@ SCENARIOS = {
         "h1",
         memory,
         figure="busy_mib",
+        connections=MANY,
         warm_up=False,
     ),
 }
