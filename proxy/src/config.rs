@@ -37,8 +37,8 @@ pub use file::FileError;
 pub use hosts::HostMatcher;
 pub use identity::Identity;
 pub use read::Unusable;
-pub use redirected::Redirected;
-pub use tls::{InboundTls, TlsArgs};
+pub use redirected::{Redirected, Source};
+pub use tls::{InboundTls, TlsArgs, TlsPort};
 pub use trust::TrustContext;
 pub(crate) use values::network;
 pub use values::{Clients, HostPort, Inbound, LinkPolicy, LogFormat, PortRange, Propagators, Route};
@@ -148,6 +148,11 @@ impl Config {
         self.upstream_tls_to.iter().any(|there| there.port == port && &*there.host == host)
     }
 
+    /// Whether the application sees its callers' addresses.
+    pub(crate) fn keeps_callers(&self) -> bool {
+        self.redirected.is_some_and(|it| it.inbound_source == Source::Caller)
+    }
+
     /// Whether connections to this port are passed as bytes, whatever they carry.
     pub(crate) fn is_opaque(&self, port: u16) -> bool {
         self.opaque_ports.iter().any(|ports| ports.contains(port))
@@ -187,15 +192,7 @@ impl Config {
             check.errors.push(ConfigError::AllowedToNothing);
         }
 
-        let inbound_tls = check.inbound_tls(&args.tls);
-        if inbound_tls.is_none() && inbound.iter().any(|it| it.http2) {
-            check.warnings.push("--inbound: h2:// tells what to offer by TLS, and has no effect without it".to_owned());
-        }
-        if inbound_tls.is_some() && redirected.is_some() {
-            check
-                .warnings
-                .push("--inbound-tls-cert: TLS of redirected connections is passed, not ended here".to_owned());
-        }
+        let inbound_tls = check.inbound_tls(&args.tls, &inbound, redirected);
         let upstream_tls =
             check.upstream_tls(&args.tls, routes.iter().any(|route| route.tls) || !args.tls.upstream_tls.is_empty());
         let upstream_tls_to = check.list("--upstream-tls", args.tls.upstream_tls.clone(), HostPort::parse);

@@ -69,6 +69,10 @@ pub(crate) async fn protocol(
                 }
             }
             let Some(up) = &mut up else { return Poll::Pending };
+            // Heard now, or while it was waited for the caller to begin TLS, or not to.
+            if !up.input.is_empty() && !is_settings(&up.input) {
+                return Poll::Ready(Protocol::Other);
+            }
             return match up.poll_fill(cx) {
                 // Where requests go has closed or broken before anybody spoke.
                 Poll::Ready(Ok(0)) if down.input.is_empty() => Poll::Ready(Protocol::Nothing),
@@ -77,7 +81,7 @@ pub(crate) async fn protocol(
                     Poll::Ready(Protocol::Nothing)
                 }
                 Poll::Ready(Ok(0) | Err(_)) => Poll::Pending,
-                Poll::Ready(Ok(_)) => Poll::Ready(Protocol::Other),
+                Poll::Ready(Ok(_)) => continue,
                 Poll::Pending => Poll::Pending,
             };
         }
@@ -112,6 +116,16 @@ fn first_line(bytes: &[u8], line_bytes_max: usize) -> Option<Protocol> {
     Some(if version.starts_with(b"HTTP/") { Protocol::Http1 } else { Protocol::Other })
 }
 
+/// Whether a server that speaks first speaks HTTP/2, and nothing yet but its SETTINGS (RFC 9113, section 3.4): gRPC's do not
+/// wait for the caller's preface, which tells then.
+fn is_settings(bytes: &[u8]) -> bool {
+    // Nine bytes of frame header: three of length, the type, no flags, stream 0. What follows it is small, too.
+    bytes.get(3..9) == Some(&[4, 0, 0, 0, 0, 0]) && bytes.len() <= SETTINGS_BYTES_MAX
+}
+
+/// Far more than a server says before it has heard anything, and little enough to hold for an idle connection.
+const SETTINGS_BYTES_MAX: usize = 1024;
+
 /// No method in use is longer than half of this; a longer first word is something else.
 const METHOD_BYTES_MAX: usize = 32;
 
@@ -144,6 +158,16 @@ mod tests {
         for (bytes, expected) in table {
             assert_eq!(first_line(bytes, 100), expected, "{:?}", String::from_utf8_lossy(bytes));
         }
+    }
+
+    #[test]
+    fn a_server_that_begins_http_2_is_no_other() {
+        let settings = [&[0, 0, 6, 4, 0, 0, 0, 0, 0][..], &[0, 3, 0, 0, 0, 100]].concat();
+        assert!(is_settings(&settings));
+        for other in [&b"220 welcome\r\n"[..], b"J\0\0\0\n8.0.36\0", &[0, 0, 6, 4, 1, 0, 0, 0, 0], &settings[..8]] {
+            assert!(!is_settings(other), "{other:?}");
+        }
+        assert!(!is_settings(&[&settings[..], &[0; 2000]].concat()));
     }
 
     #[test]

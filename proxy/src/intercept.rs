@@ -1,13 +1,15 @@
 //! `raceway-proxy intercept`: the rules that redirect this network namespace's TCP connections to a sidecar in
 //! `--mode transparent`.
 //!
-//! [`rules`] says what the rules are, [`nft`] and [`iptables`] write and read them. Everything lies in a table
+//! [`rules`] says what the rules are, [`nft`] and [`iptables`] write and read them; [`routes`] is what answers need where
+//! callers' addresses are kept. Everything lies in a table
 //! (nft) or chains (iptables) of our own, and each rule's comment says which of how many it is, so that whoever looks
 //! can tell whether all of them are there.
 
 mod args;
 mod iptables;
 mod nft;
+mod routes;
 mod rules;
 mod tool;
 
@@ -18,7 +20,8 @@ use rustix::thread::CapabilitySet;
 use serde::Serialize;
 
 pub use args::InterceptArgs;
-use args::{Action, Backend, Settings};
+use args::{Action, Backend, Ipv6, Settings};
+use iptables::Family;
 use rules::Rules;
 use tool::Tool;
 
@@ -74,6 +77,17 @@ impl Installed {
         let count = places.iter().map(|(_, count)| *count).max().unwrap_or(1);
         let missing = (1..=count).filter(|wanted| !places.iter().any(|(place, _)| place == wanted)).collect();
         Some(Self { backend, family, rules, missing })
+    }
+
+    /// Whether the rules keep the addresses of callers of this protocol, and so need a route for the answers.
+    fn keeps_callers(&self, family: Family) -> bool {
+        self.rules.iter().map(|it| it.rule.to_lowercase()).any(|rule| {
+            rule.contains("tproxy ")
+                && match self.family {
+                    "inet" => family == Family::V4 || !rule.contains("nfproto ipv4"),
+                    name => name == family.name(),
+                }
+        })
     }
 
     fn told(&self) -> String {
@@ -135,17 +149,20 @@ fn choose(asked: Backend) -> Result<Backend, InterceptError> {
 /// A script for a shell, which does what `install` would do where nothing is installed yet.
 fn dry_run(settings: &Settings) -> Result<(), InterceptError> {
     let rules = settings.rules();
+    let mut script = match rules.keep_callers() {
+        true => routes::script(&iptables::families(settings.ipv6)),
+        false => String::new(),
+    };
     match choose(settings.backend)? {
         Backend::Iptables => {
-            let families = iptables::families(settings.ipv6);
-            let scripts = families.iter().map(|family| {
-                let script = iptables::install_script(&rules, *family, &iptables::Found::default());
-                format!("{} --noflush <<'END'\n{script}END\n", family.restore())
-            });
-            print(&scripts.collect::<String>())
+            for family in iptables::families(settings.ipv6) {
+                let rules = iptables::install_script(&rules, family, &iptables::Found::default());
+                script += &format!("{} --noflush <<'END'\n{rules}END\n", family.restore());
+            }
         }
-        Backend::Auto | Backend::Nft => print(&format!("nft -f - <<'END'\n{}END", nft::install_script(&rules))),
+        Backend::Auto | Backend::Nft => script += &format!("nft -f - <<'END'\n{}END", nft::install_script(&rules)),
     }
+    print(&script)
 }
 
 fn install(settings: &Settings) -> Result<(), InterceptError> {
@@ -156,7 +173,9 @@ fn install(settings: &Settings) -> Result<(), InterceptError> {
     let installed = match written {
         Ok(installed) => installed,
         // Half of the rules would trace half of the traffic, or send connections round in circles.
-        Err(error) if remove_all().is_ok() => return Err(InterceptError::RolledBack { error: Box::new(error) }),
+        Err(error) if remove_all(false).is_ok() => {
+            return Err(InterceptError::RolledBack { error: Box::new(error) });
+        }
         Err(error) => return Err(error),
     };
     whole(&installed)?;
@@ -164,27 +183,35 @@ fn install(settings: &Settings) -> Result<(), InterceptError> {
     print(&format!("installed: {}; {}", told.join("; "), settings.told()))
 }
 
-/// Writes with one tool and takes away what the other had written: two redirections in a row are one too many.
+/// Writes with one tool and takes away what the other had written: two redirections in a row are one too many. The way
+/// back is there before anybody needs it, and as long as anybody does.
 fn write(backend: Backend, settings: &Settings, rules: &Rules) -> Result<(), InterceptError> {
+    if rules.keep_callers() {
+        routes::install(&iptables::families(settings.ipv6))?;
+    }
     match backend {
         Backend::Iptables => {
             iptables::install(rules, settings.ipv6)?;
-            nft::remove()
+            nft::remove()?;
         }
         Backend::Auto | Backend::Nft => {
             nft::install(rules)?;
-            iptables::remove()
+            iptables::remove()?;
         }
     }
+    if rules.keep_callers() { Ok(()) } else { routes::remove(false) }
 }
 
 fn remove(backend: Backend) -> Result<(), InterceptError> {
     privileged()?;
     let before = look()?;
     match backend {
-        Backend::Auto => remove_all()?,
+        Backend::Auto => remove_all(!keeping(&before).is_empty())?,
         Backend::Nft => nft::remove()?,
         Backend::Iptables => iptables::remove()?,
+    }
+    if backend != Backend::Auto && keeping(&look_at_rules()?).is_empty() {
+        routes::remove(!keeping(&before).is_empty())?;
     }
     if before.is_empty() {
         return print("nothing was installed");
@@ -197,10 +224,10 @@ fn remove(backend: Backend) -> Result<(), InterceptError> {
     }
 }
 
-fn remove_all() -> Result<(), InterceptError> {
-    // Both are tried, also when the first fails.
-    let (nft, iptables) = (nft::remove(), iptables::remove());
-    nft.and(iptables)
+fn remove_all(keeps_callers: bool) -> Result<(), InterceptError> {
+    // All are tried, also when the first fails.
+    let (nft, iptables, routes) = (nft::remove(), iptables::remove(), routes::remove(keeps_callers));
+    nft.and(iptables).and(routes)
 }
 
 fn show(json: bool) -> Result<(), InterceptError> {
@@ -231,6 +258,20 @@ fn show(json: bool) -> Result<(), InterceptError> {
 
 /// Everything of ours that is installed, by whichever tool.
 fn look() -> Result<Vec<Installed>, InterceptError> {
+    let mut found = look_at_rules()?;
+    let needed = keeping(&found);
+    found.extend(routes::look(&needed)?);
+    Ok(found)
+}
+
+/// The protocols whose callers' addresses are kept.
+fn keeping(installed: &[Installed]) -> Vec<Family> {
+    // The protocols that this kernel has: one table of nft is for both.
+    let families = iptables::families(Ipv6::Auto).into_iter();
+    families.filter(|family| installed.iter().any(|it| it.keeps_callers(*family))).collect()
+}
+
+fn look_at_rules() -> Result<Vec<Installed>, InterceptError> {
     if Tool::find("nft").is_none() && Tool::find("iptables").is_none() {
         return Err(InterceptError::NoTool);
     }

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::drain::Drain;
 use crate::metrics::Listener;
 use crate::threads::Spread;
+use crate::upstream::bear;
 
 /// Connections that the kernel keeps until we accept them: it takes at most net.core.somaxconn, 4096 for years now.
 const BACKLOG: u32 = 4096;
@@ -48,9 +49,13 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     bind_with(address, |_| Ok(()))
 }
 
-/// Like [`bind`], with IPv4 left to others where the address is `[::]`.
-pub(crate) fn bind_only(address: SocketAddr) -> io::Result<TcpListener> {
+/// Like [`bind`], with IPv4 left to others where the address is `[::]`; for connections that were going elsewhere where
+/// it is `transparent`.
+pub(crate) fn bind_only(address: SocketAddr, transparent: bool) -> io::Result<TcpListener> {
     bind_with(address, |socket| {
+        if transparent {
+            bear(socket, address.is_ipv4())?;
+        }
         if address.is_ipv6() {
             rustix::net::sockopt::set_ipv6_v6only(socket, true)?
         }

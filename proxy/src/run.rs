@@ -26,7 +26,7 @@ use crate::serve::Way;
 use crate::sidecar::Sidecar;
 use crate::threads::{Requests, Thread};
 use crate::upstream::{Dialer, Target};
-use crate::{intercept, listen, log, serve, transparent};
+use crate::{intercept, listen, log, serve, transparent, upstream};
 
 /// How long nothing must be in flight before a stopping sidecar ends: a few times what a caller on a kept-alive
 /// connection takes from one request to the next, and short enough for people who wait.
@@ -263,12 +263,19 @@ impl Listeners {
                 .collect(),
             redirected: Vec::new(),
         };
+        if config.keeps_callers()
+            && let Err(error) = upstream::may_bear_callers_addresses()
+        {
+            problems.push(format!("--inbound-source caller: {error}"));
+            return Err(problems);
+        }
         let redirected = config
             .redirected
             .iter()
             .flat_map(|it| [("--inbound", it.inbound, Way::Inbound), ("--outbound", it.outbound, Way::Outbound)]);
         for (flag, address, way) in redirected {
-            match address.map_or(Ok(Vec::new()), transparent::bind) {
+            let as_they_are = way == Way::Inbound && config.keeps_callers();
+            match address.map_or(Ok(Vec::new()), |address| transparent::bind(address, as_they_are)) {
                 Ok(listeners) => bound.redirected.extend(listeners.into_iter().map(|listener| (listener, way))),
                 Err(error) => problems.push(format!("{flag}: {error}")),
             }

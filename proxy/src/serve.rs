@@ -117,7 +117,13 @@ pub(crate) async fn serve(sidecar: Arc<Sidecar>, stream: TcpStream, target: Arc<
 }
 
 /// Serves a caller who comes by TLS, or may. The application hears of nobody whose handshake fails.
-async fn terminate(sidecar: Arc<Sidecar>, stream: TcpStream, target: Arc<Target>, http2: bool, caller: SocketAddr) {
+pub(crate) async fn terminate(
+    sidecar: Arc<Sidecar>,
+    stream: TcpStream,
+    target: Arc<Target>,
+    http2: bool,
+    caller: SocketAddr,
+) {
     let Some(termination) = &sidecar.termination else { return };
     let mut up = None;
     if termination.plain_text() {

@@ -1,6 +1,7 @@
 //! Connections to where requests go.
 
 mod own_calls;
+mod source;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -17,6 +18,7 @@ use crate::conn::Conn;
 use crate::failure::Failure;
 use crate::metrics::Handshakes;
 use own_calls::OwnCalls;
+pub(crate) use source::{CallsFor, bear, may_bear_callers_addresses};
 
 /// For how long an attempt that failed speaks for the next one: whoever asks within a second would only wait for the
 /// same again, and a second is little beside what a restarted server takes.
@@ -38,18 +40,21 @@ pub(crate) struct Target {
     pub(crate) tls: bool,
     /// What goes in front of every connection: the PROXY protocol's header.
     pub(crate) preamble: Option<Arc<[u8]>>,
+    /// In whose name it is called: this address is what it sees as its peer's.
+    pub(crate) source: Option<IpAddr>,
 }
 
 impl Target {
     pub(crate) fn new(there: &HostPort, name: Option<Arc<str>>) -> Self {
         let (host, address) = (Arc::clone(&there.host), there.address());
-        Self { host, port: there.port, address, original: false, name, tls: false, preamble: None }
+        Self { host, port: there.port, address, original: false, name, tls: false, preamble: None, source: None }
     }
 
     /// Where a redirected connection was going.
     pub(crate) fn original(there: SocketAddr) -> Self {
         let host = there.ip().to_string().into();
-        Self { host, port: there.port(), address: Some(there), original: true, name: None, tls: false, preamble: None }
+        let (port, address) = (there.port(), Some(there));
+        Self { host, port, address, original: true, name: None, tls: false, preamble: None, source: None }
     }
 }
 
@@ -154,7 +159,7 @@ impl Dialer {
                 return Err(Failure::Loop { target: target.to_string() });
             }
             let connected = match &self.calls {
-                Some(calls) => calls.connect(address).await,
+                Some(calls) => calls.connect(address, target.source).await,
                 None => TcpStream::connect(address).await,
             };
             let connected = match (connected, &target.preamble) {
@@ -174,6 +179,12 @@ impl Dialer {
         }
         let error = last.unwrap_or_else(|| std::io::Error::other("it has no address"));
         Err(Failure::Unreachable { target: target.to_string(), error })
+    }
+
+    /// Notes a caller in whose name the application is called, as long as the guard lives: the ports of these callers
+    /// are not ours to use.
+    pub(crate) fn calls_for(&self, caller: SocketAddr, there: SocketAddr) -> Option<CallsFor> {
+        self.calls.as_ref().map(|calls| calls.sources().calls_for(caller, there))
     }
 
     /// Whether this is a listener of ours.

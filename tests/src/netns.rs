@@ -29,8 +29,11 @@ const HOSTS: &str =
     "127.0.0.1 localhost\n10.99.0.2 partner.example\n203.0.113.2 payment shop.example payment.shop.svc\n";
 
 /// What makes a program run as the sidecar's usual user, wherever the test's files lie.
-const AS_SIDECAR: &str = "setpriv --reuid 1500 --regid 1500 --clear-groups --inh-caps +dac_override,+dac_read_search \
-                          --ambient-caps +dac_override,+dac_read_search --";
+const AS_SIDECAR: &str = "setpriv --reuid 1500 --regid 1500 --clear-groups --inh-caps CAPS --ambient-caps CAPS --";
+const CAPS: &str = "+dac_override,+dac_read_search";
+
+/// What it takes beside to call the application in its callers' names.
+const CALLERS_NAMES: (&str, &str) = ("--inbound-source caller", ",+net_raw");
 
 /// The two hosts. The test's thread is outside.
 #[derive(Debug)]
@@ -131,7 +134,9 @@ impl Namespace {
         std::fs::write(&hosts, HOSTS).expect("the test's folder can be written");
         let mount = format!("mount --bind {} /etc/hosts && exec \"$@\"", hosts.display());
         let mut args = vec![net.as_str(), "unshare", "--mount", "sh", "-c", &mount, "sh"];
-        args.extend(AS_SIDECAR.split_whitespace());
+        let more = if flags.contains(CALLERS_NAMES.0) { CALLERS_NAMES.1 } else { "" };
+        let as_sidecar = AS_SIDECAR.replace("CAPS", &format!("{CAPS}{more}"));
+        args.extend(as_sidecar.split_whitespace());
         args.extend([&program, Part::Proxy.word(), "--service=app"]);
         if !flags.contains("--mode") {
             args.push("--mode=transparent");

@@ -80,6 +80,18 @@ pub struct Args {
     )]
     pub mode: String,
 
+    /// Whose address the application sees in --mode transparent. caller: the caller's own, which takes NET_ADMIN or
+    /// NET_RAW here, and rules installed with `intercept install --inbound-source caller`
+    // own: a sidecar needs no privilege.
+    #[arg(
+        long,
+        env = "RACEWAY_INBOUND_SOURCE",
+        value_name = "own|caller",
+        default_value = "own",
+        help_heading = "What it carries"
+    )]
+    pub inbound_source: String,
+
     /// Ports to which connections are passed as bytes, whatever they carry: 5432 or 9000-9100 (repeatable)
     #[arg(
         long,

@@ -69,6 +69,14 @@ pub enum ConfigError {
         /// What is missing.
         wants: &'static str,
     },
+    /// A setting about redirected connections, and none are taken.
+    #[error("{setting} is about connections redirected here: give --mode transparent with an --inbound; {instead}")]
+    NotRedirected {
+        /// What was given.
+        setting: &'static str,
+        /// What there is without.
+        instead: &'static str,
+    },
     /// A value that is not what the setting takes.
     #[error("{setting} {}: {problem}", shown(value))]
     Value {
@@ -90,6 +98,7 @@ impl ConfigError {
             Self::Twice { first, second, .. } => (vec![second, first], None),
             Self::Loop { setting, .. } | Self::Analyzer { setting, .. } => (vec![setting], None),
             Self::Tls { setting, .. } | Self::NoCertificate { setting, .. } => (vec![setting], None),
+            Self::NotRedirected { setting, .. } => (vec![setting], None),
             Self::Value { setting, value, .. } => (vec![setting], Some(value)),
         }
     }
@@ -125,6 +134,10 @@ pub enum Problem {
     NothingRedirected,
     #[error("must be a number; `id -u NAME` tells a user's")]
     Uid,
+    #[error("must be own or caller")]
+    Source,
+    #[error("inbound connections are left alone, so there are no callers: give --inbound-port too")]
+    NoInbound,
     #[error("must be auto, on or off")]
     AutoOnOff,
     #[error("must be auto, nft or iptables")]

@@ -75,6 +75,8 @@ fn every_mistake_is_reported_and_says_what_to_do() {
             "+ --inbound-tls required",
             "--inbound-tls goes with a certificate, and there is none: give --inbound-tls-cert",
         ),
+        ("+ --inbound-tls-port 8443", "--inbound-tls-port goes with a certificate, and there is none"),
+        ("+ --inbound-tls-port https://8443", "--inbound-tls-port \"https://8443\": only http:// and h2://"),
         ("+ --inbound-tls-client-ca /nowhere", "--inbound-tls-client-ca goes with a certificate, and there is none"),
         ("+ --inbound-tls-cert /nowhere/cert", "--inbound-tls-cert: cannot read /nowhere/cert: No such file"),
         ("+ --analyzer-ca /nowhere/ca", "--analyzer-ca: `http://127.0.0.1:4317` is reached without TLS"),

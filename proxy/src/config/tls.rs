@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::check::{Check, Variable};
 use super::error::{ConfigError, Problem};
-use super::given;
+use super::{Inbound, PortRange, Redirected, given};
 
 /// The command line's part about TLS.
 #[derive(Clone, Debug, Default, Args)]
@@ -30,6 +30,12 @@ pub struct TlsArgs {
     /// Whether callers without TLS are served too, told apart by their first byte [default: required]
     #[arg(long, env = "RACEWAY_INBOUND_TLS", value_name = "required|optional")]
     pub inbound_tls: Option<String>,
+
+    /// Port of the application whose connections, redirected here (--mode transparent), come by TLS that ends here: 8443
+    /// or 9000-9100 (repeatable). h2:// before it says that the application speaks HTTP/2 without TLS there (gRPC), so
+    /// that callers are offered it
+    #[arg(long, env = "RACEWAY_INBOUND_TLS_PORT", value_name = "[h2://]PORT", value_delimiter = ',')]
+    pub inbound_tls_port: Vec<String>,
 
     /// Destination that plain calls by --outbound or --mode transparent reach by TLS: payment:443, called as
     /// http://payment:443/ (repeatable)
@@ -84,12 +90,72 @@ pub struct InboundTls {
     pub files: ServerFiles,
     /// Whether callers without TLS are served too.
     pub plain_text: bool,
+    /// Of redirected connections, those that come by TLS.
+    pub ports: Vec<TlsPort>,
+}
+
+/// `--inbound-tls-port [http://|h2://]PORT`: ports of the application where TLS ends here, though it was not told so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TlsPort {
+    /// Where the connections were going.
+    #[serde(serialize_with = "super::as_text")]
+    pub ports: PortRange,
+    /// The application speaks HTTP/2 with prior knowledge there.
+    pub http2: bool,
+}
+
+impl TlsPort {
+    /// `[http://|h2://]PORT`, as before the application's address in `--inbound`.
+    pub fn parse(text: &str) -> Result<Self, Problem> {
+        let (http2, ports) = match text.split_once("://") {
+            Some(("h2", ports)) => (true, ports),
+            Some(("http", ports)) => (false, ports),
+            Some(_) => return Err(Problem::InboundScheme),
+            None => (false, text),
+        };
+        Ok(Self { ports: PortRange::parse(ports)?, http2 })
+    }
+}
+
+impl InboundTls {
+    /// Whether TLS ends here on connections that were redirected on their way to this port; then, whether HTTP/2 is
+    /// offered.
+    pub fn ends_at(&self, port: u16) -> Option<bool> {
+        self.ports.iter().find(|it| it.ports.contains(port)).map(|it| it.http2)
+    }
 }
 
 impl Check {
     /// Files are read here once, so that a mistake in them is told with all others; they are read again, and then
     /// watched, when the sidecar starts.
-    pub(super) fn inbound_tls(&mut self, args: &TlsArgs) -> Option<InboundTls> {
+    pub(super) fn inbound_tls(
+        &mut self,
+        args: &TlsArgs,
+        inbound: &[Inbound],
+        redirected: Option<Redirected>,
+    ) -> Option<InboundTls> {
+        let ports = self.list("--inbound-tls-port", args.inbound_tls_port.clone(), TlsPort::parse);
+        let tls = self.inbound_tls_files(args, ports);
+        let redirected = redirected.is_some_and(|it| it.inbound.is_some());
+        match &tls {
+            None if inbound.iter().any(|it| it.http2) => self
+                .warnings
+                .push("--inbound: h2:// tells what to offer by TLS, and has no effect without it".to_owned()),
+            Some(tls) if !tls.ports.is_empty() && !redirected => self.errors.push(ConfigError::NotRedirected {
+                setting: "--inbound-tls-port",
+                instead: "in explicit mode TLS ends at every --inbound",
+            }),
+            Some(tls) if tls.ports.is_empty() && redirected && inbound.is_empty() => self.warnings.push(
+                "--inbound-tls-cert: TLS of redirected connections is passed, except where --inbound-tls-port names \
+                 the port"
+                    .to_owned(),
+            ),
+            _ => {}
+        }
+        tls
+    }
+
+    fn inbound_tls_files(&mut self, args: &TlsArgs, ports: Vec<TlsPort>) -> Option<InboundTls> {
         let path = |text: &Option<String>| given(text.clone()).map(PathBuf::from);
         let mode = given(args.inbound_tls.clone());
         let (key, client_ca) = (path(&args.inbound_tls_key), path(&args.inbound_tls_client_ca));
@@ -103,7 +169,9 @@ impl Check {
         };
         let Some(certificate) = path(&args.inbound_tls_cert) else {
             let alone = [("--inbound-tls", mode.is_some()), ("--inbound-tls-key", key.is_some())];
-            let alone = alone.into_iter().chain([("--inbound-tls-client-ca", client_ca.is_some())]);
+            let alone = alone
+                .into_iter()
+                .chain([("--inbound-tls-client-ca", client_ca.is_some()), ("--inbound-tls-port", !ports.is_empty())]);
             let alone = alone.filter(|(_, given)| *given);
             self.errors
                 .extend(alone.map(|(setting, _)| ConfigError::NoCertificate { setting, wants: "--inbound-tls-cert" }));
@@ -114,7 +182,7 @@ impl Check {
             let named = [("--inbound-tls-key", &files.key), ("--inbound-tls-client-ca", &files.client_ca)];
             self.unusable(&error, "--inbound-tls-cert", &named);
         }
-        Some(InboundTls { files, plain_text })
+        Some(InboundTls { files, plain_text, ports })
     }
 
     /// How the analyzer is reached, where that is by TLS.

@@ -5,8 +5,8 @@ use std::net::Ipv6Addr;
 use clap::{Args, Subcommand};
 use ipnet::{IpNet, Ipv6Net};
 
-use super::rules::{Rule, Rules, Which};
-use crate::config::{ConfigError, PortRange, Problem, network};
+use super::rules::{Rule, Rules, To, Which};
+use crate::config::{ConfigError, PortRange, Problem, Source, network};
 
 /// The flags of `raceway-proxy intercept`.
 #[derive(Clone, Debug, Args)]
@@ -35,6 +35,11 @@ pub(super) struct InstallArgs {
     /// Port of the sidecar that connections from this host are redirected to; `off` leaves them alone
     #[arg(long, env = "RACEWAY_INTERCEPT_OUTBOUND_PORT", value_name = "PORT|off", default_value = OUTBOUND_PORT)]
     outbound_port: String,
+
+    /// Whose address the application sees as its peer's: own, this host's, or caller, which also takes `ip` of iproute2
+    /// and a sidecar that runs with --inbound-source caller and may bear others' addresses
+    #[arg(long, env = "RACEWAY_INTERCEPT_INBOUND_SOURCE", value_name = "own|caller", default_value = "own")]
+    inbound_source: String,
 
     /// User id that the sidecar runs as: its own connections are left alone, or they would come back to it (repeatable)
     #[arg(long, env = "RACEWAY_INTERCEPT_UID", value_name = "UID", default_value = UID, value_delimiter = ',')]
@@ -88,6 +93,9 @@ now on: those that are open stay as they are.
 Outbound: the sidecar's own connections pass, then what stays on this host (loopback, and its own addresses) or on \
 one link (fe80::/10), then skipped ports and networks; the rest is redirected.
 Inbound: skipped ports pass, and what is forwarded for others (containers); the rest is redirected.
+With --inbound-source caller, inbound connections are handed to the sidecar as they are (TPROXY), the connections that \
+it then makes within this host in the callers' names are marked with 15006, and the routing table of that number leads \
+the answers back to it.
 
 Start `raceway-proxy --mode transparent` first: until it runs, redirected connections are refused.";
 
@@ -125,6 +133,7 @@ pub(super) enum Ipv6 {
 pub(super) struct Settings {
     inbound: Option<u16>,
     outbound: Option<u16>,
+    source: Source,
     uids: Vec<u32>,
     skip_inbound: Vec<PortRange>,
     skip_outbound: Vec<PortRange>,
@@ -148,6 +157,11 @@ impl InstallArgs {
         if (inbound, outbound) == (Some(None), Some(None)) {
             let value = self.outbound_port.clone();
             errors.push(ConfigError::Value { setting: "--outbound-port", value, problem: Problem::NothingRedirected });
+        }
+        let source = one(&mut errors, "--inbound-source", given(&self.inbound_source, "own"), Source::parse);
+        if let (Some(Source::Caller), Some(None)) = (source, inbound) {
+            let value = "caller".to_owned();
+            errors.push(ConfigError::Value { setting: "--inbound-source", value, problem: Problem::NoInbound });
         }
         let mut uids = all(&mut errors, "--uid", &self.uid, uid);
         if uids.is_empty() {
@@ -175,6 +189,7 @@ impl InstallArgs {
             Some(Settings {
                 inbound: inbound?,
                 outbound: outbound?,
+                source: source?,
                 uids,
                 skip_inbound,
                 skip_outbound,
@@ -196,8 +211,8 @@ impl RemoveArgs {
 
 impl Settings {
     pub(super) fn rules(&self) -> Rules {
-        let pass = |which| Rule { which, to: None };
-        let (mut outbound, mut inbound) = (Vec::new(), Vec::new());
+        let pass = |which| Rule { which, to: To::Pass };
+        let (mut outbound, mut inbound, mut answers) = (Vec::new(), Vec::new(), Vec::new());
         if let Some(port) = self.outbound {
             outbound.extend(self.uids.iter().map(|uid| pass(Which::Uid(*uid))));
             outbound.push(pass(Which::Loopback));
@@ -206,13 +221,28 @@ impl Settings {
             }
             outbound.extend(self.skip_outbound.iter().map(|ports| pass(Which::Port(*ports))));
             outbound.extend(self.skip_networks.iter().map(|network| pass(Which::Network(*network))));
-            outbound.push(Rule { which: Which::Rest, to: Some(port) });
+            outbound.push(Rule { which: Which::Rest, to: To::Port(port) });
         }
         if let Some(port) = self.inbound {
-            inbound.extend(self.skip_inbound.iter().map(|ports| pass(Which::Port(*ports))));
-            inbound.push(Rule { which: Which::ForThisHost, to: Some(port) });
+            let skipped = self.skip_inbound.iter().map(|ports| pass(Which::Port(*ports)));
+            match self.source {
+                Source::Own => {
+                    inbound.extend(skipped);
+                    inbound.push(Rule { which: Which::ForThisHost, to: To::Port(port) });
+                }
+                Source::Caller => {
+                    // Where destinations are translated, connections from this host come by no more; here they do, the
+                    // sidecar's own among them.
+                    inbound.push(pass(Which::FromThisHost));
+                    inbound.extend(skipped);
+                    inbound.push(Rule { which: Which::NewForThisHost, to: To::Listener(port) });
+                    inbound.push(Rule { which: Which::NewForThisHost, to: To::Refuse });
+                    answers.push(Rule { which: Which::InCallersName, to: To::MarkConnection });
+                    answers.push(Rule { which: Which::AnswerToCaller, to: To::MarkPacket });
+                }
+            }
         }
-        Rules { outbound, inbound, ipv6: self.ipv6 != Ipv6::Off }
+        Rules { outbound, inbound, answers, ipv6: self.ipv6 != Ipv6::Off }
     }
 
     /// In a line, for whoever installs.
@@ -220,7 +250,8 @@ impl Settings {
         let port = |port: Option<u16>| port.map_or_else(|| "left alone".to_owned(), |port| format!("to port {port}"));
         let uids: Vec<String> = self.uids.iter().map(ToString::to_string).collect();
         let (inbound, outbound) = (port(self.inbound), port(self.outbound));
-        format!("inbound {inbound}, outbound {outbound} except from uid {}", uids.join(", "))
+        let kept = if self.source == Source::Caller { " with callers' addresses" } else { "" };
+        format!("inbound {inbound}{kept}, outbound {outbound} except from uid {}", uids.join(", "))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::rules::{Rule, Rules, Which, comment};
+use super::rules::{MARK, Rule, Rules, To, Which, comment};
 use super::tool::Tool;
 use super::{Installed, InstalledRule, InterceptError};
 
@@ -14,21 +14,32 @@ const TABLE: &str = "raceway";
 /// when the sidecar dials it.
 const PRIORITY: i32 = -101;
 
+/// Where packets are marked, as iptables' mangle table: behind the tracking of connections, ahead of all translation.
+const MANGLE: i32 = -150;
+
 /// What `nft -f -` reads. The old table goes and the new one comes in one step: no connection slips between them.
 pub(super) fn install_script(rules: &Rules) -> String {
-    let count = rules.outbound.len() + rules.inbound.len();
+    let count = rules.outbound.len() + rules.inbound.len() + rules.answers.len();
     let mut script = format!("add table {FAMILY} {TABLE}\ndelete table {FAMILY} {TABLE}\ntable {FAMILY} {TABLE} {{\n");
     let mut place = 0;
-    for (chain, hook, rules_of) in [("outbound", "output", &rules.outbound), ("inbound", "prerouting", &rules.inbound)]
-    {
+    let inbound = match rules.keep_callers() {
+        true => format!("filter hook prerouting priority {MANGLE}"),
+        false => format!("nat hook prerouting priority {PRIORITY}"),
+    };
+    for (chain, kind, rules_of) in [
+        ("outbound", format!("nat hook output priority {PRIORITY}"), &rules.outbound),
+        ("inbound", inbound, &rules.inbound),
+        // `route`: what is marked is routed anew.
+        ("answers", format!("route hook output priority {MANGLE}"), &rules.answers),
+    ] {
         if rules_of.is_empty() {
             continue;
         }
-        script += &format!("\tchain {chain} {{\n\t\ttype nat hook {hook} priority {PRIORITY}; policy accept;\n");
+        script += &format!("\tchain {chain} {{\n\t\ttype {kind}; policy accept;\n");
         for rule in rules_of {
             place += 1;
             let written = write(rule, rules.ipv6);
-            script += &format!("\t\t{written} comment \"{}\"\n", comment(place, count, &rule.which));
+            script += &format!("\t\t{written} comment \"{}\"\n", comment(place, count, rule));
         }
         script += "\t}\n";
     }
@@ -39,17 +50,26 @@ fn write(rule: &Rule, ipv6: bool) -> String {
     let which = match &rule.which {
         Which::Uid(uid) => format!("meta skuid {uid}"),
         Which::Loopback => "oifname \"lo\"".to_owned(),
+        Which::FromThisHost => "iifname \"lo\"".to_owned(),
         Which::Port(ports) => format!("tcp dport {ports}"),
         Which::Network(IpNet::V4(network)) => format!("ip daddr {network}"),
         Which::Network(IpNet::V6(network)) => format!("ip6 daddr {network}"),
         Which::Rest => "meta l4proto tcp".to_owned(),
         Which::ForThisHost => "fib daddr type local meta l4proto tcp".to_owned(),
+        Which::NewForThisHost => "tcp flags & (fin|syn|rst|ack) == syn fib daddr type local".to_owned(),
+        Which::InCallersName => "meta l4proto tcp oifname \"lo\" ct state new fib saddr type != local".to_owned(),
+        Which::AnswerToCaller => format!("ct mark {MARK} ct direction reply"),
     };
-    match rule.to {
-        None => format!("{which} return"),
-        Some(port) if ipv6 => format!("{which} redirect to :{port}"),
-        Some(port) => format!("meta nfproto ipv4 {which} redirect to :{port}"),
-    }
+    let verdict = match rule.to {
+        To::Pass => return format!("{which} return"),
+        To::Port(port) => format!("redirect to :{port}"),
+        To::Listener(port) => format!("tproxy to :{port} accept"),
+        To::Refuse => "reject with tcp reset".to_owned(),
+        To::MarkConnection => format!("ct mark set {MARK}"),
+        To::MarkPacket => format!("meta mark set {MARK}"),
+    };
+    let family = if ipv6 { "" } else { "meta nfproto ipv4 " };
+    format!("{family}{which} {verdict}")
 }
 
 pub(super) fn install(rules: &Rules) -> Result<(), InterceptError> {

@@ -6,6 +6,11 @@ use ipnet::IpNet;
 
 use crate::config::PortRange;
 
+/// On connections that the sidecar makes in its callers' names, in the kernel's table of connections, and on the
+/// application's answers to them; also the number of the routing rule for those, and of its table. That of the inbound
+/// listener: whoever meets it finds it in the documentation.
+pub(super) const MARK: u32 = 15006;
+
 /// What is redirected where, and what is not.
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
@@ -13,25 +18,52 @@ pub(super) struct Rules {
     pub(super) outbound: Vec<Rule>,
     /// Connections that come to this host, in this order.
     pub(super) inbound: Vec<Rule>,
+    /// What this host sends, where the sidecar calls the application in its callers' names.
+    pub(super) answers: Vec<Rule>,
     /// Also IPv6.
     pub(super) ipv6: bool,
 }
 
-/// One rule: which connections, and what becomes of them.
+impl Rules {
+    /// Whether the application sees its callers' addresses.
+    pub(super) fn keep_callers(&self) -> bool {
+        !self.answers.is_empty()
+    }
+}
+
+/// One rule: which packets, and what becomes of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rule {
     pub(super) which: Which,
-    /// `None`: they go their way.
-    pub(super) to: Option<u16>,
+    pub(super) to: To,
 }
 
-/// Which connections a rule is about.
+/// What becomes of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum To {
+    /// They go their way.
+    Pass,
+    /// To this port, with this host's address in place of the one they were going to (REDIRECT).
+    Port(u16),
+    /// To the listener on this port, as they are (TPROXY).
+    Listener(u16),
+    /// Nobody is there.
+    Refuse,
+    /// Their connection is marked.
+    MarkConnection,
+    /// They are marked themselves, and so routed to this host.
+    MarkPacket,
+}
+
+/// Which packets a rule is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Which {
     /// Made by this user.
     Uid(u32),
     /// That do not leave the host.
     Loopback,
+    /// That come from this host.
+    FromThisHost,
     /// To these ports.
     Port(PortRange),
     /// To these addresses.
@@ -40,17 +72,28 @@ pub(super) enum Which {
     Rest,
     /// All that are left and are for this host: what it forwards for others (containers, say) passes by.
     ForThisHost,
+    /// The first packet of connections for this host: those that are open already stay as they are, and what follows
+    /// the first finds its socket by itself.
+    NewForThisHost,
+    /// Connections within this host that begin at an address that is not its own.
+    InCallersName,
+    /// What is answered on these.
+    AnswerToCaller,
 }
 
-impl fmt::Display for Which {
+impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // No apostrophes: the tools quote them differently.
-        f.write_str(match self {
-            Self::Uid(_) => "made by the sidecar itself",
-            Self::Loopback => "loopback",
-            Self::Port(_) => "skipped port",
-            Self::Network(_) => "skipped network",
-            Self::Rest | Self::ForThisHost => "to the sidecar",
+        f.write_str(match (&self.which, self.to) {
+            (Which::Uid(_), _) => "made by the sidecar itself",
+            (Which::Loopback | Which::FromThisHost, _) => "loopback",
+            (Which::Port(_), _) => "skipped port",
+            (Which::Network(_), _) => "skipped network",
+            (Which::NewForThisHost, To::Refuse) => "no sidecar there",
+            (Which::NewForThisHost, _) => "to the sidecar, callers kept",
+            (Which::Rest | Which::ForThisHost, _) => "to the sidecar",
+            (Which::InCallersName, _) => "to the application for a caller",
+            (Which::AnswerToCaller, _) => "answers go back to the sidecar",
         })
     }
 }

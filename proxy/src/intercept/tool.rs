@@ -66,7 +66,8 @@ impl Tool {
             .iter()
             .any(|word| said.contains(word))
         {
-            "the kernel may lack a module (nf_nat, nft_redir, nft_fib, xt_owner, xt_addrtype, xt_REDIRECT); try the \
+            "the kernel may lack a module (nf_nat, nft_redir, nft_fib, xt_owner, xt_addrtype, xt_REDIRECT; for \
+             --inbound-source caller nft_tproxy, nft_ct, xt_TPROXY, xt_connmark); try the \
              other --backend, or --ipv6 off"
         } else {
             "look at what --dry-run prints"

@@ -5,13 +5,16 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::io;
-use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
+use std::os::fd::OwnedFd;
 use tokio::net::TcpStream;
+
+use super::source::Sources;
 
 /// How long a connection is remembered: one that comes back does so at once, if the accept queue is not full.
 const REMEMBERED: Duration = Duration::from_secs(5);
@@ -21,7 +24,10 @@ const REMEMBERED_MAX: usize = 4096;
 
 /// From where to where, for the connections made lately.
 #[derive(Debug, Default)]
-pub(super) struct OwnCalls(Mutex<Made>);
+pub(super) struct OwnCalls {
+    made: Mutex<Made>,
+    sources: Arc<Sources>,
+}
 
 #[derive(Debug, Default)]
 struct Made {
@@ -31,14 +37,16 @@ struct Made {
 
 impl OwnCalls {
     /// Connects, and has noted its own address before anybody can accept the connection.
-    pub(super) async fn connect(&self, there: SocketAddr) -> io::Result<TcpStream> {
-        let family = if there.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket = socket_with(family, SocketType::STREAM, flags, None)?;
-        match connect(&socket, &there) {
-            Ok(()) | Err(Errno::INPROGRESS) => {}
-            Err(error) => return Err(error.into()),
-        }
+    /// In the name of `source`, where that is somebody else's address.
+    pub(super) async fn connect(&self, there: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+        let socket = match source {
+            None => {
+                let socket = socket_for(there)?;
+                begin(&socket, there)?;
+                socket
+            }
+            Some(source) => self.sources.begin(source, there)?,
+        };
         let stream = std::net::TcpStream::from(socket);
         self.note(stream.local_addr()?, there);
         let stream = TcpStream::from_std(stream)?;
@@ -49,9 +57,13 @@ impl OwnCalls {
         }
     }
 
+    pub(super) fn sources(&self) -> &Arc<Sources> {
+        &self.sources
+    }
+
     fn note(&self, from: SocketAddr, there: SocketAddr) {
         let now = Instant::now();
-        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(&(at, from, there)) = made.order.front()
             && (made.order.len() >= REMEMBERED_MAX || now.duration_since(at) > REMEMBERED)
         {
@@ -64,8 +76,22 @@ impl OwnCalls {
 
     /// Whether a connection between these two is ours.
     pub(super) fn has(&self, from: SocketAddr, there: SocketAddr) -> bool {
-        let made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         made.calls.contains(&key(from, there))
+    }
+}
+
+/// A socket for a connection to there.
+pub(super) fn socket_for(there: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if there.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    Ok(socket_with(family, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None)?)
+}
+
+/// Begins to connect.
+pub(super) fn begin(socket: &OwnedFd, there: SocketAddr) -> Result<(), Errno> {
+    match connect(socket, &there) {
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
@@ -88,13 +114,13 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let there = listener.local_addr().expect("bound");
         let calls = OwnCalls::default();
-        let stream = calls.connect(there).await.expect("it listens");
+        let stream = calls.connect(there, None).await.expect("it listens");
         let (_, from) = listener.accept().await.expect("a connection");
         assert_eq!(stream.local_addr().expect("connected"), from);
         assert!(calls.has(from, there));
         assert!(!calls.has(from, address("192.0.2.1:80")), "the same port may be used for another destination");
         drop(listener);
-        let error = calls.connect(there).await.expect_err("nobody listens any more");
+        let error = calls.connect(there, None).await.expect_err("nobody listens any more");
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     }
 
@@ -104,7 +130,7 @@ mod tests {
         let there = address("192.0.2.1:80");
         let from = |count: u16| SocketAddr::from(([10, 0, 0, 1], count));
         (1..=u16::MAX).for_each(|count| calls.note(from(count), there));
-        let made = calls.0.lock().expect("no test panicked");
+        let made = calls.made.lock().expect("no test panicked");
         assert_eq!((made.calls.len(), made.order.len()), (REMEMBERED_MAX, REMEMBERED_MAX));
         drop(made);
         assert!(calls.has(from(u16::MAX), there) && !calls.has(from(1), there));

@@ -4,6 +4,7 @@
 mod analyzer_away;
 mod applications;
 mod callers;
+mod callers_kept;
 mod clocks;
 mod context;
 mod conversations;

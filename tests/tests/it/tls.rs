@@ -4,5 +4,6 @@
 mod analyzer;
 mod inbound;
 mod outbound;
+mod redirected;
 mod scene;
 mod tunnel;

@@ -17,10 +17,10 @@ use crate::intercept::has;
 
 const APPLICATION: &str = include_str!("../../fixtures/transparent_app.py");
 
-struct Scene {
-    world: World,
-    analyzer: Analyzer,
-    sidecar: Sidecar,
+pub(crate) struct Scene {
+    pub(crate) world: World,
+    pub(crate) analyzer: Analyzer,
+    pub(crate) sidecar: Sidecar,
     _application: Program,
     // Last: others write into it.
     folder: TempDir,
@@ -28,7 +28,7 @@ struct Scene {
 
 impl Scene {
     /// Everything runs, nothing is redirected yet.
-    async fn new(flags: &str) -> Option<Self> {
+    pub(crate) async fn new(flags: &str) -> Option<Self> {
         if !has(&["python3", "setpriv"]) {
             return None;
         }
@@ -40,22 +40,29 @@ impl Scene {
         Some(Self { world, analyzer, sidecar, _application: application, folder })
     }
 
-    fn install(&self, more: &str) {
+    /// For the test's files.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn install(&self, more: &str) {
         let (code, said) = self.world.inside.intercept(&format!("install {more}"));
         assert_eq!(code, Some(0), "{said}");
     }
 
-    async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         assert_eq!(self.world.inside.intercept("remove").0, Some(0));
         let left = self.world.inside.run("nft list ruleset");
         assert!(!left.to_lowercase().contains("raceway"), "{left}");
+        let left = self.world.inside.run("ip rule; ip -6 rule; ip route show table all; ip -6 route show table all");
+        assert!(!left.contains("15006"), "{left}");
         self.sidecar.stop().await;
         self.analyzer.stop().await;
         drop(self.folder);
     }
 }
 
-fn address(text: &str) -> SocketAddr {
+pub(crate) fn address(text: &str) -> SocketAddr {
     text.parse().expect("an address")
 }
 

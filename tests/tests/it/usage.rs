@@ -8,7 +8,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 /// Runs the program with its stdin open, and returns how it ended.
-async fn run(args: &[&str]) -> (Option<i32>, String, String) {
+pub(crate) async fn run(args: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(program());
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     for (key, _) in std::env::vars_os() {
