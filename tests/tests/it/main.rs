@@ -12,6 +12,7 @@ mod critical_path;
 mod demo;
 mod drain;
 mod endings;
+mod exporter_metrics;
 mod forward_proxy;
 mod hostile;
 mod in_a_row;
