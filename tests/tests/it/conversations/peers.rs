@@ -131,14 +131,14 @@ pub(super) async fn curl(to: SocketAddr, args: &[&str], path: &str) -> String {
         .collect()
 }
 
-#[tokio::test]
-async fn curl_with_aiohttp() {
+/// What curl hears from a Python application; it must be 200 each time.
+async fn curl_with(script: &str, more: &[(&[&str], &str)]) {
     let Some(python) = python() else { return };
     if !installed("curl") {
         return;
     }
     let folder = folder();
-    let script = format!("{FIXTURES}/talk/aiohttp_peers.py");
+    let script = format!("{FIXTURES}/talk/{script}");
     let (server, address) = serve(&python, &[&script, "serve"], folder.path()).await;
     let large = folder.path().join("large");
     std::fs::write(&large, vec![b'x'; 3_000_000]).expect("there is room");
@@ -157,7 +157,7 @@ async fn curl_with_aiohttp() {
         (&["-0", "-N"], "/stream"),
         (&["--compressed"], "/zip"),
     ];
-    for (args, path) in table {
+    for (args, path) in table.iter().chain(more) {
         let heard = same(address, async |to| curl(to, args, path).await).await;
         assert!(heard.contains(" 200 OK\r\n"), "{args:?} {path}: {heard}");
     }
@@ -167,6 +167,16 @@ async fn curl_with_aiohttp() {
     assert!(heard.starts_with("HTTP/1.1 200 OK\r\n") && !heard.contains("h2c"), "{heard}");
     chain.stop().await;
     server.kill().await;
+}
+
+#[tokio::test]
+async fn curl_with_aiohttp() {
+    curl_with("aiohttp_peers.py", &[]).await;
+}
+
+#[tokio::test]
+async fn curl_with_asyncio_by_hand() {
+    curl_with("asyncio_peers.py", &[(&[], "/close"), (&["-0"], "/close"), (&["-d", "a=b"], "/close")]).await;
 }
 
 /// A port that nobody has, for servers that cannot choose one themselves.
