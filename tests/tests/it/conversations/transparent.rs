@@ -13,15 +13,16 @@ use crate::intercept::has;
 /// Nobody listens there: what is recorded is no matter here.
 const NO_ANALYZER: ([u8; 4], u16) = ([127, 0, 0, 1], 9);
 
-async fn redirect(host: &Namespace, backend: &str, folder: &TempDir) -> Sidecar {
-    let sidecar = host.sidecar(SocketAddr::from(NO_ANALYZER), "", folder.path()).await;
-    let (code, said) = host.intercept(&format!("install --backend {backend}"));
+async fn redirect(host: &Namespace, backend: &str, source: &str, folder: &TempDir) -> Sidecar {
+    let source = format!("--inbound-source {source}");
+    let sidecar = host.sidecar(SocketAddr::from(NO_ANALYZER), &source, folder.path()).await;
+    let (code, said) = host.intercept(&format!("install --backend {backend} {source}"));
     assert_eq!(code, Some(0), "{said}");
     sidecar
 }
 
 /// An application outside, a caller inside; no sidecar, the caller's, both, the application's.
-async fn same_between_hosts(address: &str, backend: &str) {
+async fn same_between_hosts(address: &str, backend: &str, source: &str) {
     if !has(&[backend]) {
         return;
     }
@@ -34,8 +35,8 @@ async fn same_between_hosts(address: &str, backend: &str) {
     let mut wrong = Vec::new();
     for where_to in ["no sidecar", "the caller's", "both", "the application's"] {
         match where_to {
-            "the caller's" => of_caller = Some(redirect(&world.inside, backend, &folder).await),
-            "both" => of_app = Some(redirect(&world.outside, backend, &folder).await),
+            "the caller's" => of_caller = Some(redirect(&world.inside, backend, source, &folder).await),
+            "both" => of_app = Some(redirect(&world.outside, backend, source, &folder).await),
             "the application's" => {
                 assert_eq!(world.inside.intercept("remove").0, Some(0));
                 stop(of_caller.take()).await;
@@ -69,10 +70,20 @@ async fn stop(sidecar: Option<Sidecar>) {
 
 #[tokio::test]
 async fn conversations_are_the_same_between_hosts() {
-    same_between_hosts("10.99.0.2", "nft").await;
+    same_between_hosts("10.99.0.2", "nft", "own").await;
 }
 
 #[tokio::test]
 async fn conversations_are_the_same_between_hosts_by_ipv6() {
-    same_between_hosts("fd99::2", "iptables").await;
+    same_between_hosts("fd99::2", "iptables", "own").await;
+}
+
+#[tokio::test]
+async fn conversations_are_the_same_where_callers_are_kept() {
+    same_between_hosts("10.99.0.2", "iptables", "caller").await;
+}
+
+#[tokio::test]
+async fn conversations_are_the_same_where_callers_are_kept_by_ipv6() {
+    same_between_hosts("fd99::2", "nft", "caller").await;
 }
