@@ -231,6 +231,7 @@ fn what_it_cannot_do_it_says_in_one_line_and_ends_with_2() {
     let file = dir.path().join("file");
     std::fs::write(&file, "").unwrap();
     expect(&mut command_on(&file, dir.path()), &["--data-dir", "not a folder"]);
+    expect(&mut command_on(dir.path(), dir.path()), &["--data-dir", "holds other files (file)", "empty folder"]);
     expect(&mut command_on(Path::new("/proc/no/such"), dir.path()), &["--data-dir", "cannot be written"]);
 }
 

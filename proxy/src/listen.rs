@@ -86,6 +86,44 @@ pub(crate) fn explained(address: SocketAddr, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot listen on {address}: {error}; {advice}"))
 }
 
+/// Addresses that cannot be had. Those that others have are told in one line: where one port is taken several are, by
+/// one other sidecar.
+#[derive(Debug, Default)]
+pub(crate) struct Unbound {
+    /// The address with its flag, and the whole line.
+    taken: Vec<(String, String)>,
+    others: Vec<String>,
+}
+
+impl Unbound {
+    /// The error is one of [`bind`]'s.
+    pub(crate) fn add(&mut self, flag: &str, address: SocketAddr, error: &io::Error) {
+        let line = format!("{flag}: {error}");
+        match error.kind() {
+            ErrorKind::AddrInUse => self.taken.push((format!("{address} ({flag})"), line)),
+            _ => self.others.push(line),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.taken.is_empty() && self.others.is_empty()
+    }
+
+    /// What to tell the operator.
+    pub(crate) fn into_lines(self) -> Vec<String> {
+        let (addresses, mut lines): (Vec<String>, Vec<String>) = self.taken.into_iter().unzip();
+        if lines.len() > 1 {
+            lines = vec![format!(
+                "cannot listen on {}: in use; does another sidecar run here? Stop what listens there, or choose other \
+                 ports (0: any free one)",
+                addresses.join(", ")
+            )];
+        }
+        lines.extend(self.others);
+        lines
+    }
+}
+
 /// Raises the limit on open files to what this process may have, and returns it.
 ///
 /// Every connection takes two descriptors; the usual soft limit of 1024 is there for programs that use `select`.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::conn::Conn;
 use crate::failure::Failure;
 use crate::http1::{Limits, RequestHead, ResponseHead};
-use crate::refusal::{close_politely, write_refusal};
+use crate::refusal::{close_politely, linger, write_refusal};
 use crate::upstream::{Dialer, Failed, Target};
 
 /// How long a connection that idles keeps the memory of its last heads. Busy ones use it again sooner than that.
@@ -23,6 +23,8 @@ pub(crate) struct Pair {
     /// Reused from request to request, so that a warm connection allocates nothing for heads.
     pub(crate) request: RequestHead,
     pub(crate) response: ResponseHead,
+    /// The last answer has ended before its request had: what is still to come is read for a moment.
+    pub(crate) lingers: bool,
 }
 
 /// What came of waiting for a request.
@@ -39,7 +41,8 @@ pub(crate) enum Next {
 
 impl Pair {
     pub(crate) fn new(down: Conn) -> Self {
-        Self { down, up: None, failed: None, request: RequestHead::default(), response: ResponseHead::default() }
+        let (request, response) = (RequestHead::default(), ResponseHead::default());
+        Self { down, up: None, failed: None, request, response, lingers: false }
     }
 
     /// Connects to where requests go, without TLS, or remembers why that failed.
@@ -98,6 +101,15 @@ impl Pair {
         self.request.release();
         self.response.release();
         tokio::time::timeout(most - busy, std::future::poll_fn(|cx| self.poll_idle(cx))).await.ok()
+    }
+
+    /// No request follows.
+    pub(crate) async fn end(&mut self, reset: bool) {
+        if reset {
+            self.reset();
+        } else if self.lingers {
+            linger(&mut self.down).await;
+        }
     }
 
     /// One side has broken the connection (RST): both learn of it in the same way.

@@ -49,18 +49,35 @@ pub(crate) fn fill_refusal(answer: &mut response::Parts, failure: &Failure, grpc
     Bytes::from(text + "\n")
 }
 
-/// Writes what there is, ends our side, and reads on for a moment: closing with unread bytes would send a reset,
-/// which can take the answer away from the caller before it is read.
+/// Writes what there is, ends our side, and reads on for a moment.
 pub(crate) async fn close_politely(conn: &mut Conn) {
-    let close = async {
+    finish(conn).await;
+    linger(conn).await;
+}
+
+/// Writes what there is and ends our side. Then the answer has ended, though the connection has to [`linger`].
+pub(crate) async fn finish(conn: &mut Conn) {
+    within_a_moment(async {
         conn.flush().await?;
-        std::future::poll_fn(|cx| conn.poll_end(cx)).await?;
+        std::future::poll_fn(|cx| conn.poll_end(cx)).await
+    })
+    .await;
+}
+
+/// Reads on for a moment: closing with unread bytes would send a reset, which can take the answer away from the caller
+/// before it is read.
+pub(crate) async fn linger(conn: &mut Conn) {
+    within_a_moment(async {
         while conn.fill().await? > 0 {
             conn.input.clear();
         }
-        io::Result::Ok(())
-    };
-    if let Ok(Err(error)) = tokio::time::timeout(LINGER, close).await {
-        tracing::debug!(%error, "closing after an answer of our own");
+        Ok(())
+    })
+    .await;
+}
+
+async fn within_a_moment(closing: impl Future<Output = io::Result<()>>) {
+    if let Ok(Err(error)) = tokio::time::timeout(LINGER, closing).await {
+        tracing::debug!(%error, "closing while the caller still sends");
     }
 }

@@ -14,7 +14,7 @@ use crate::http1::{Framing, RequestHead, ResponseHead};
 use crate::metrics::Calls;
 use crate::pair::Pair;
 use crate::pump::{Pump, PumpError};
-use crate::refusal::{close_politely, write_refusal};
+use crate::refusal::{finish, write_refusal};
 use crate::sidecar::Sidecar;
 use crate::tunnel;
 use crate::upstream::{Failed, Target};
@@ -315,7 +315,8 @@ impl Exchange for Exchange1<'_> {
             return Ok(());
         }
         if self.refused {
-            close_politely(&mut self.pair.down).await;
+            finish(&mut self.pair.down).await;
+            self.pair.lingers = true;
             return Ok(());
         }
         let Pair { down, request, response: head, .. } = &mut *self.pair;
@@ -354,7 +355,9 @@ impl Exchange for Exchange1<'_> {
         let request_ended = self.request.is_ended();
         self.persistent &= request_ended;
         if !self.persistent && !request_ended && !self.half_closed {
-            close_politely(&mut self.pair.down).await;
+            // The answer ends here, and with it the span.
+            finish(&mut self.pair.down).await;
+            self.pair.lingers = true;
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ use crate::admin::{Admin, Parts, client};
 use crate::certificates::Certificates;
 use crate::config::{Args, Command, Config, Unusable, example, one_line};
 use crate::drain::Drain;
+use crate::listen::Unbound;
 use crate::metrics::Metrics;
 use crate::ready::Addresses;
 use crate::serve::Way;
@@ -249,9 +250,9 @@ struct Listeners {
 impl Listeners {
     /// Binds all of them, or says of each that cannot be bound what to do.
     async fn bind(config: &Config) -> Result<Self, Vec<String>> {
-        let mut problems = Vec::new();
+        let mut unbound = Unbound::default();
         let mut bind = |flag: &str, address: SocketAddr| {
-            listen::bind(address).map_err(|error| problems.push(format!("{flag}: {error}"))).ok()
+            listen::bind(address).map_err(|error| unbound.add(flag, address, &error)).ok()
         };
         let mut bound = Self {
             inbound: (config.inbound.iter())
@@ -266,21 +267,32 @@ impl Listeners {
         if config.keeps_callers()
             && let Err(error) = upstream::may_bear_callers_addresses()
         {
-            problems.push(format!("--inbound-source caller: {error}"));
-            return Err(problems);
+            let mut lines = unbound.into_lines();
+            lines.push(format!("--inbound-source caller: {error}"));
+            return Err(lines);
         }
         let redirected = config
             .redirected
             .iter()
             .flat_map(|it| [("--inbound", it.inbound, Way::Inbound), ("--outbound", it.outbound, Way::Outbound)]);
         for (flag, address, way) in redirected {
+            let Some(address) = address else { continue };
             let as_they_are = way == Way::Inbound && config.keeps_callers();
-            match address.map_or(Ok(Vec::new()), |address| transparent::bind(address, as_they_are)) {
+            match transparent::bind(address, as_they_are) {
                 Ok(listeners) => bound.redirected.extend(listeners.into_iter().map(|listener| (listener, way))),
-                Err(error) => problems.push(format!("{flag}: {error}")),
+                Err(error) => unbound.add(flag, address, &error),
             }
         }
-        if problems.is_empty() { Ok(bound) } else { Err(problems) }
+        if unbound.is_empty() {
+            return Ok(bound);
+        }
+        // Bound later; but who is told of one port that is taken wants to know of this one too.
+        if let Some(admin) = config.admin
+            && let Err(error) = listen::bind(admin)
+        {
+            unbound.add("--admin", admin, &error);
+        }
+        Err(unbound.into_lines())
     }
 
     fn addresses(&self, admin: Option<&Admin>) -> std::io::Result<Addresses> {

@@ -184,10 +184,7 @@ async fn http1(sidecar: &Arc<Sidecar>, mut pair: Box<Pair>, target: &Arc<Target>
         }
         let (persistent, reset) = (exchange.persistent(), exchange.reset());
         if !persistent {
-            if reset {
-                pair.reset();
-            }
-            return;
+            return pair.end(reset).await;
         }
     }
 }
@@ -333,10 +330,7 @@ async fn proxy(sidecar: Arc<Sidecar>, stream: TcpStream, caller: SocketAddr) {
         outbound::carry(&sidecar, &mut exchange, &target).await;
         let (persistent, reset) = (exchange.persistent(), exchange.reset());
         if !persistent {
-            if reset {
-                pair.reset();
-            }
-            return;
+            return pair.end(reset).await;
         }
         drop(guard);
         last = Some(target);

@@ -55,6 +55,11 @@ pub(crate) fn grpc(status: StatusCode, headers: &HeaderMap, trailers: Option<&He
     let text = find("grpc-message").map(|value| percent_decoded(value.as_bytes())).unwrap_or_default();
     let why = match (code::name(code), text.as_str()) {
         (name, "") if headers.contains_key("grpc-status") || trailers.is_some() => name.into_owned(),
+        // What the analyzer's page, and many a web server, says to a POST that it does not know.
+        (name, "") if matches!(status.as_u16(), 404 | 405) => {
+            let status = status.as_u16();
+            format!("{name} (HTTP status {status} without gRPC): this looks like a page's port; spans go to 4317")
+        }
         (name, "") => format!("{name} (HTTP status {} without gRPC); is this the OTLP/gRPC port?", status.as_u16()),
         (name, text) => format!("{name}: {text}"),
     };
@@ -288,7 +293,13 @@ mod tests {
     #[test]
     fn what_answers_without_grpc_status() {
         let judge = |status: u16| grpc(StatusCode::from_u16(status).unwrap(), &headers(&[]), None, b"");
-        for (status, expected) in [(200, "not gRPC"), (404, "UNIMPLEMENTED"), (503, "UNAVAILABLE"), (500, "UNKNOWN")] {
+        for (status, expected) in [
+            (200, "not gRPC"),
+            (404, "UNIMPLEMENTED"),
+            (405, "looks like a page's port; spans go to 4317"),
+            (503, "UNAVAILABLE"),
+            (500, "UNKNOWN"),
+        ] {
             assert!(format!("{:?}", judge(status)).contains(expected), "{status}");
         }
         assert!(matches!(judge(503), Verdict::Later { .. }));

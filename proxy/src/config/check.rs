@@ -7,6 +7,9 @@ use raceway_analyzer_client::{Compression, Endpoint, InvalidEndpoint, Protocol};
 
 use super::{ConfigError, Problem, Propagators, given, otel, values};
 
+/// Where `raceway-analyzer` shows its page unless told otherwise.
+const PAGE_PORT: u16 = 8080;
+
 /// Collects mistakes, so that the operator mends them in one go.
 #[derive(Default)]
 pub(super) struct Check {
@@ -121,6 +124,14 @@ impl Check {
         let found =
             found.and_then(|it| it.map_or_else(|| Endpoint::parse("http://127.0.0.1:4317", Protocol::Grpc), Ok));
         let endpoint = found.map_err(|error| self.errors.push(ConfigError::Analyzer { setting, error })).ok();
+        if let Some(endpoint) = &endpoint
+            && endpoint.port() == PAGE_PORT
+        {
+            let warning = format!(
+                "{setting} {endpoint}: {PAGE_PORT} looks like the port of the analyzer's page; spans go to 4317 (--otlp-grpc of the analyzer)"
+            );
+            self.warnings.push(warning);
+        }
         let Some(text) = compression else { return endpoint };
         let chosen = text.parse::<Compression>().map_err(|error: InvalidEndpoint| {
             self.errors.push(ConfigError::Analyzer { setting: "--compression", error });

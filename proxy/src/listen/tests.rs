@@ -44,6 +44,22 @@ async fn an_address_that_cannot_be_had_says_why() {
 }
 
 #[tokio::test]
+async fn ports_that_are_taken_are_told_in_one_line() {
+    let held = [bind(local()).expect("any port"), bind(local()).expect("any port")];
+    let taken = held.map(|listener| (listener.local_addr().expect("bound"), listener));
+    let mut unbound = Unbound::default();
+    for (flag, address) in [("--inbound", taken[0].0), ("--route", taken[1].0), ("--admin", ([192, 0, 2, 1], 0).into())]
+    {
+        unbound.add(flag, address, &bind(address).expect_err("taken, or not ours"));
+    }
+    let lines = unbound.into_lines();
+    let [in_use, not_ours] = &lines[..] else { panic!("{lines:?}") };
+    let both = format!("cannot listen on {} (--inbound), {} (--route): in use", taken[0].0, taken[1].0);
+    assert!(in_use.starts_with(&both) && in_use.contains("choose other ports"), "{in_use}");
+    assert!(not_ours.starts_with("--admin: ") && not_ours.contains("no interface"), "{not_ours}");
+}
+
+#[tokio::test]
 async fn connections_are_served_shed_and_ended() {
     let listener = bind(local()).expect("any port");
     let address = listener.local_addr().expect("bound");

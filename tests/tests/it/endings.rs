@@ -5,9 +5,9 @@ use std::time::Duration;
 use raceway_analyzer::api::types::{SpanKind, TraceView};
 use raceway_tests::analyzer::TraceExt;
 use raceway_tests::app::Behaviour;
-use raceway_tests::{PATIENCE, Stack};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use raceway_tests::{Chain, PATIENCE, Stack};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
 /// Sends a request through two services, lets go of it when it has arrived at the last, and returns its trace.
@@ -49,6 +49,39 @@ async fn a_caller_that_resets_leaves_its_spans_and_gets_no_answer() {
     let trace = let_go_of(reset).await;
     let entry = trace.span("frontend", SpanKind::Server);
     assert!(!entry.attributes.contains_key("http.response.status_code"), "nobody was there to be answered: {entry:?}");
+}
+
+/// What the caller still sends after that is read for a second, so that a reset does not overtake the answer; but the
+/// call is over.
+#[tokio::test]
+async fn an_upload_that_is_refused_early_ends_with_its_answer() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let chain = Chain::before(listener.local_addr().expect("bound"), 1).await;
+    let app = async {
+        let (mut stream, _) = listener.accept().await.expect("the sidecar calls");
+        let mut heard = Vec::new();
+        while !heard.ends_with(b"abc") {
+            assert!(stream.read_buf(&mut heard).await.expect("open") > 0, "the request broke off");
+        }
+        let answer = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno";
+        stream.write_all(answer).await.expect("open");
+    };
+    let call = async {
+        let mut stream = TcpStream::connect(chain.door()).await.expect("it listens");
+        let head = b"POST /upload HTTP/1.1\r\nHost: app\r\nContent-Length: 1000000\r\n\r\nabc";
+        stream.write_all(head).await.expect("open");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.expect("an orderly end");
+        assert!(answer.starts_with(b"HTTP/1.1 413 ") && answer.ends_with(b"\r\n\r\nno"), "{answer:?}");
+        stream
+    };
+    let ((), caller) = tokio::join!(app, call);
+    chain.analyzer().settle(1).await;
+    let trace = chain.analyzer().only_trace().await;
+    let took = trace.span("app", SpanKind::Server).duration_ms;
+    assert!(took < 900.0, "the second that the connection lingers is none of the call's: {took} ms");
+    drop(caller);
+    chain.stop().await;
 }
 
 #[tokio::test]

@@ -116,6 +116,14 @@ pub enum OpenError {
         /// What it says it is.
         found: String,
     },
+    /// Somebody else's files are there, and no data of ours.
+    #[error("--data-dir {} holds other files ({found}); all that is in it would count as ours: name an empty folder, or a new one", .dir.display())]
+    Foreign {
+        /// Where.
+        dir: PathBuf,
+        /// Some of them.
+        found: String,
+    },
     /// The database cannot be read.
     #[error("--data-dir {} cannot be opened: {error}; if the disk is fine, restore a copy or name another folder", .dir.display())]
     Database {
@@ -219,8 +227,26 @@ fn claim(dir: &Path) -> Result<(), OpenError> {
             let found = format!("a folder {DATABASE:?} but no file {FORMAT_FILE:?}");
             Err(OpenError::Format { dir: dir.to_owned(), found })
         }
-        Err(_) => write_format(dir).map_err(not_writable),
+        Err(_) => match foreign(dir).map_err(not_writable)? {
+            Some(found) => Err(OpenError::Foreign { dir: dir.to_owned(), found }),
+            None => write_format(dir).map_err(not_writable),
+        },
     }
+}
+
+/// The first names of what somebody else keeps in a folder. Hidden files and a file system's own are nobody's.
+fn foreign(dir: &Path) -> io::Result<Option<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if !name.starts_with('.') && name != "lost+found" {
+            names.push(name);
+        }
+    }
+    names.sort();
+    let more = if names.len() > 3 { format!(" and {} more", names.len() - 3) } else { String::new() };
+    names.truncate(3);
+    Ok((!names.is_empty()).then(|| format!("{}{more}", names.join(", "))))
 }
 
 /// Written whole or not at all, and on the disk before the database is.
