@@ -30,6 +30,7 @@ mod log;
 mod message;
 mod outbound;
 mod pair;
+mod pair2;
 mod pump;
 mod pump2;
 mod record;

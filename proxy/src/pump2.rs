@@ -14,10 +14,10 @@ pub(crate) struct Pump2 {
     ended: bool,
 }
 
-/// Which side ended a body too early; the sender says why.
+/// Which side ended a body too early, and the code that the other side shall hear.
 pub(crate) enum Pump2Error {
     Read(Reason),
-    Write,
+    Write(Reason),
 }
 
 impl Pump2 {
@@ -25,10 +25,18 @@ impl Pump2 {
         Self { from, to, waiting: Bytes::new(), payload: 0, ended }
     }
 
+    /// The receiver takes no more.
+    fn refused(&mut self, cx: &mut Context<'_>) -> Pump2Error {
+        match self.to.poll_reset(cx) {
+            Poll::Ready(Ok(reason)) => Pump2Error::Write(reason),
+            _ => Pump2Error::Write(Reason::CANCEL),
+        }
+    }
+
     /// Ready once the body's end is handed to the other stream.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Pump2Error>> {
         let said = |error: &h2::Error| error.reason().unwrap_or(Reason::CANCEL);
-        let closed = |_: h2::Error| Pump2Error::Write;
+        let closed = |error: h2::Error| Pump2Error::Write(said(&error));
         loop {
             if self.ended {
                 return Poll::Ready(Ok(()));
@@ -37,7 +45,8 @@ impl Pump2 {
                 self.to.reserve_capacity(self.waiting.len());
                 let room = match ready!(self.to.poll_capacity(cx)) {
                     Some(Ok(room)) => room.min(self.waiting.len()),
-                    Some(Err(_)) | None => return Poll::Ready(Err(Pump2Error::Write)),
+                    Some(Err(error)) => return Poll::Ready(Err(closed(error))),
+                    None => return Poll::Ready(Err(self.refused(cx))),
                 };
                 let part = self.waiting.split_to(room);
                 self.ended = self.waiting.is_empty() && self.from.is_end_stream();
@@ -47,7 +56,7 @@ impl Pump2 {
                 continue;
             }
             if self.to.poll_reset(cx).is_ready() {
-                return Poll::Ready(Err(Pump2Error::Write));
+                return Poll::Ready(Err(self.refused(cx)));
             }
             match ready!(self.from.poll_data(cx)) {
                 Some(Ok(data)) => {

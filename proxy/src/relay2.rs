@@ -1,68 +1,35 @@
 //! HTTP/2: one caller's connection, the one connection made for it, and the streams that pass over the pair.
 //!
-//! Framing, flow control and header compression are the h2 library's; here is only what joins its two sides.
+//! Framing, flow control and header compression are the h2 library's; here is only what joins its two sides. The
+//! connection that is made: `pair2.rs`.
 
 use std::future::Future;
+use std::io;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::server::SendResponse;
-use h2::{Reason, RecvStream};
+use h2::{Reason, RecvStream, SendStream};
 use http::{Request, Response, header, request, response};
-use raceway_tls::{Alpn, Peer, Trouble};
-use tokio::sync::{Mutex, Notify};
+use raceway_tls::Peer;
 use tokio::task::JoinSet;
 
-use crate::conn::Conn;
 use crate::drain::Drain;
 use crate::exchange::Exchange;
 use crate::failure::Failure;
 use crate::http1::Limits;
 use crate::pair::Pair;
+use crate::pair2::{CONNECTION_WINDOW_BYTES, Pair2, STREAM_WINDOW_BYTES};
 use crate::pump2::{Pump2, Pump2Error};
 use crate::refusal::fill_refusal;
-use crate::upstream::{Dialer, Failed, Target};
-
-/// Bytes a sender may have on the way in one stream: one bandwidth-delay product of 1 Gbit/s at 2 ms.
-const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-
-/// The same for all streams of a connection together; also what one connection can make us hold.
-const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+use crate::upstream::{Dialer, Target};
 
 /// Streams a caller may have open at once; clients queue beyond what the server allows.
 const STREAMS_MAX: u32 = 250;
-
-/// Where the streams of one caller's connection go.
-pub(crate) struct Pair2 {
-    target: Arc<Target>,
-    dialer: Arc<Dialer>,
-    head_bytes: u32,
-    fields_max: usize,
-    /// The connection made for the caller, once it is there.
-    up: Mutex<Up>,
-    up_closed: Notify,
-    /// Who the caller is, and who answers, where TLS told.
-    caller: Option<Arc<Peer>>,
-    callee: OnceLock<Arc<Peer>>,
-    /// Why TLS ended the connection made for this caller: its streams are told only that it broke.
-    trouble: OnceLock<Trouble>,
-    /// A stream has been answered over the connection made for this caller.
-    answered: AtomicBool,
-}
-
-#[derive(Default)]
-struct Up {
-    stream: Option<Conn>,
-    sender: Option<(SendRequest<Bytes>, Option<IpAddr>)>,
-    /// The last attempt to connect, where it failed.
-    failed: Option<Failed>,
-    tasks: JoinSet<()>,
-}
 
 /// How a connection ended in order.
 pub(crate) enum Ended {
@@ -83,47 +50,68 @@ pub(crate) async fn serve<F>(
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let Pair { down, up: stream, failed, .. } = *pair;
-    let head_bytes = u32::try_from(limits.head_bytes).unwrap_or(u32::MAX);
+    let Pair { down, up, failed, .. } = *pair;
+    let pair = Arc::new(Pair2::new(down.peer().cloned(), (up, failed), target, dialer, limits));
     let mut builder = h2::server::Builder::new();
     builder
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(head_bytes);
-    let caller = down.peer().cloned();
+        .max_header_list_size(pair.head_bytes);
     let mut connection = builder.handshake::<_, Bytes>(down).await?;
-    let up = Mutex::new(Up { stream, failed, ..Up::default() });
-    let pair = Arc::new(Pair2 {
-        target,
-        dialer,
-        head_bytes,
-        fields_max: limits.fields,
-        up,
-        up_closed: Notify::new(),
-        caller,
-        callee: OnceLock::new(),
-        trouble: OnceLock::new(),
-        answered: AtomicBool::new(false),
-    });
     // Dropped with this function: whatever is still running then is ended, and its spans are recorded as abandoned.
     let mut streams = JoinSet::new();
     let (mut closing, mut ended) = (false, Ended::Closed);
     // Rings at the end of a period; only one in which no stream was open counts.
     let mut alarm = std::pin::pin!(tokio::time::sleep(idle));
     let mut asked = false;
+    // At once: what the server allows is what the caller may do.
+    let mut meets = std::pin::pin!(pair.sender());
+    let (mut met, mut welcome, mut told_off) = (false, false, false);
     loop {
+        let accepted = std::future::poll_fn(|cx| {
+            let accepted = connection.poll_accept(cx);
+            // Not possible before the caller has acknowledged the settings it has been sent.
+            if welcome && connection.enable_connect_protocol().is_ok() {
+                welcome = false;
+                cx.waker().wake_by_ref();
+            }
+            accepted
+        });
         tokio::select! {
-            accepted = connection.accept() => {
-                let Some(accepted) = accepted else { return Ok(ended) };
-                let (request, respond) = accepted?;
+            accepted = accepted => {
+                let (request, respond) = match accepted {
+                    Some(Ok(accepted)) => accepted,
+                    // The word was the server's.
+                    Some(Err(_)) if told_off => return Ok(ended),
+                    Some(Err(error)) => {
+                        if error.get_io().is_some_and(|error| error.kind() == io::ErrorKind::ConnectionReset) {
+                            pair.break_off();
+                        }
+                        return Err(error);
+                    }
+                    None => return Ok(ended),
+                };
                 asked = true;
                 streams.spawn(carry(Exchange2::new(Arc::clone(&pair), request, respond)));
             }
             Some(_) = streams.join_next() => asked = true,
-            () = pair.up_closed.notified(), if !closing => {
-                closing = true;
-                connection.graceful_shutdown();
+            _ = &mut meets, if !met => met = true,
+            news = pair.news() => {
+                welcome |= news.extended_connect;
+                match news.told_off {
+                    Some(reason) if news.closed => {
+                        (closing, told_off) = (true, true);
+                        connection.abrupt_shutdown(reason);
+                    }
+                    // Its streams may still be answered, and then this is said.
+                    Some(_) => {}
+                    None if news.leaving && !closing => {
+                        closing = true;
+                        connection.graceful_shutdown();
+                    }
+                    None => {}
+                }
             }
             () = &mut alarm, if streams.is_empty() => {
                 if std::mem::take(&mut asked) {
@@ -168,71 +156,6 @@ pub(crate) fn flaw(error: &h2::Error) -> Option<&'static str> {
     })
 }
 
-impl Pair2 {
-    /// A handle on the connection made for this caller, which is dialled by the first stream that asks, and where it
-    /// leads.
-    async fn sender(self: &Arc<Self>) -> Result<(SendRequest<Bytes>, Option<IpAddr>), Failure> {
-        let mut up = self.up.lock().await;
-        if let Some(sender) = &up.sender {
-            return Ok(sender.clone());
-        }
-        let stream = match up.stream.take() {
-            Some(stream) => stream,
-            None => match up.failed.take().filter(Failed::is_recent) {
-                // Streams ask one after the other: each would wait for a time-out of its own.
-                Some(failed) => return Err(up.failed.insert(failed).failure.again()),
-                None => match self.dialer.connect(&self.target, Alpn::Http2).await {
-                    Ok(stream) => stream,
-                    Err(failure) => return Err(up.failed.insert(failure.into()).failure.again()),
-                },
-            },
-        };
-        if let Some(peer) = stream.peer() {
-            self.callee.get_or_init(|| Arc::clone(peer));
-        }
-        let address = stream.address;
-        let (sender, connection) = h2::client::Builder::new()
-            .initial_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_header_list_size(self.head_bytes)
-            .enable_push(false)
-            .handshake::<_, Bytes>(stream)
-            .await
-            .map_err(|error| self.failure(error))?;
-        let pair = Arc::downgrade(self);
-        up.tasks.spawn(async move {
-            let ended = connection.await;
-            if let Err(error) = &ended {
-                tracing::debug!(%error, "an HTTP/2 connection ended");
-            }
-            if let Some(pair) = pair.upgrade() {
-                if let Some(trouble) = ended.err().as_ref().and_then(h2::Error::get_io).and_then(Trouble::in_error) {
-                    pair.trouble.get_or_init(|| trouble);
-                }
-                pair.up_closed.notify_one();
-            }
-        });
-        Ok(up.sender.insert((sender, address)).clone())
-    }
-
-    fn failure(&self, error: h2::Error) -> Failure {
-        let target = self.target.to_string();
-        match error.get_io().and_then(Trouble::in_error).or_else(|| self.trouble.get().cloned()) {
-            Some(trouble) => Failure::Tls { target, trouble },
-            None => Failure::Stream { target, error },
-        }
-    }
-
-    /// The connection ended, and may have done so before the request was there. One that has served is closed by its
-    /// server some day, and the caller may well ask again.
-    fn closed(&self, error: h2::Error) -> Failure {
-        if error.is_io() && self.trouble.get().is_none() && self.answered.load(Ordering::Relaxed) {
-            return Failure::ClosedWhileIdle { target: self.target.to_string() };
-        }
-        self.failure(error)
-    }
-}
-
 /// One stream of a caller and the stream made for it.
 pub(crate) struct Exchange2 {
     pair: Arc<Pair2>,
@@ -242,6 +165,8 @@ pub(crate) struct Exchange2 {
     respond: SendResponse<Bytes>,
     answer: response::Parts,
     request: Option<Pump2>,
+    /// Where the request went, once all of its body has gone there or no more is taken.
+    to_app: Option<SendStream<Bytes>>,
     answer_body: Option<RecvStream>,
     response: Option<Pump2>,
     refused: Option<Bytes>,
@@ -260,6 +185,7 @@ impl Exchange2 {
             respond,
             answer,
             request: None,
+            to_app: None,
             answer_body: None,
             response: None,
             refused: None,
@@ -294,7 +220,7 @@ impl Exchange2 {
             self.payloads.0 = pump.payload;
             match ended {
                 // A server may answer and stop reading (RST_STREAM with NO_ERROR): the answer tells.
-                Ok(()) | Err(Pump2Error::Write) => self.request = None,
+                Ok(()) | Err(Pump2Error::Write(_)) => self.to_app = self.request.take().map(|pump| pump.to),
                 Err(Pump2Error::Read(reason)) => {
                     pump.to.send_reset(reason);
                     return Err(Failure::CallerGone);
@@ -304,9 +230,10 @@ impl Exchange2 {
         Ok(())
     }
 
-    fn cancel(&mut self) {
-        if let Some(pump) = &mut self.request {
-            pump.to.send_reset(Reason::CANCEL);
+    fn cancel(&mut self, reason: Reason) {
+        let on_its_way = self.request.as_mut().map(|pump| &mut pump.to);
+        if let Some(to) = on_its_way.or(self.to_app.as_mut()) {
+            to.send_reset(reason);
         }
     }
 }
@@ -361,8 +288,8 @@ impl Exchange for Exchange2 {
         self.request = self.body.take().map(|from| Pump2::new(from, to, bodiless));
         let answered = std::future::poll_fn(|cx| {
             self.poll_request(cx)?;
-            if let Poll::Ready(Ok(_) | Err(_)) = self.respond.poll_reset(cx) {
-                self.cancel();
+            if let Poll::Ready(reset) = self.respond.poll_reset(cx) {
+                self.cancel(reset.unwrap_or(Reason::CANCEL));
                 return Poll::Ready(Err(Failure::CallerGone));
             }
             while let Poll::Ready(Some(Ok(interim))) = answer.poll_informational(cx) {
@@ -374,10 +301,10 @@ impl Exchange for Exchange2 {
             Poll::Ready(answered.map_err(|error| if safe { self.pair.closed(error) } else { self.pair.failure(error) }))
         })
         .await?;
-        self.pair.answered.store(true, Ordering::Relaxed);
+        self.pair.has_answered();
         let (answer, body) = answered.into_parts();
         if answer.headers.len() > self.pair.fields_max {
-            self.cancel();
+            self.cancel(Reason::CANCEL);
             return Err(Failure::AnswerHeadTooLarge { target: self.pair.target.to_string() });
         }
         self.answer = answer;
@@ -417,8 +344,8 @@ impl Exchange for Exchange2 {
                     self.response = None;
                     if self.request.is_some() { Poll::Pending } else { Poll::Ready(Ok(())) }
                 }
-                Err(Pump2Error::Write) => {
-                    self.cancel();
+                Err(Pump2Error::Write(reason)) => {
+                    self.cancel(reason);
                     Poll::Ready(Err(Failure::CallerGone))
                 }
                 Err(Pump2Error::Read(reason)) => {
@@ -443,6 +370,7 @@ impl Exchange for Exchange2 {
             // another connection as it would have without us.
             Failure::Stream { error, .. } if error.is_go_away() && error.is_remote() => Some(Reason::REFUSED_STREAM),
             Failure::ClosedWhileIdle { .. } => Some(Reason::REFUSED_STREAM),
+            Failure::Stream { .. } if self.pair.told_off().is_some() => self.pair.told_off(),
             _ if failure.status().is_none() => Some(Reason::CANCEL),
             _ => None,
         };

@@ -1,6 +1,7 @@
 //! Conversations that must be the same with sidecars between as without.
 
 mod http1;
+mod http2;
 mod leftovers;
 mod peers;
 mod script;

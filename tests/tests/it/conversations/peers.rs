@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures");
+pub(super) const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures");
 
 /// What a server says when it listens.
 #[derive(Deserialize)]
@@ -18,14 +18,14 @@ struct Ready {
     listen: SocketAddr,
 }
 
-/// The Python that has aiohttp, grpcio and websockets: `.ci/run` makes it, in the target folder.
+/// The Python that has aiohttp, grpcio, hyper-h2 and websockets: `.ci/run` makes it, in the target folder.
 pub(super) fn python() -> Option<PathBuf> {
     let target = program().parent()?.parent()?.to_owned();
     let python = target.join("test-venv/bin/python");
     if python.exists() {
         return Some(python);
     }
-    skip(&format!("{} is not there (python3 -m venv, pip install aiohttp grpcio websockets)", python.display()));
+    skip(&format!("{} is not there (python3 -m venv, pip install aiohttp grpcio h2 websockets)", python.display()));
     None
 }
 

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use super::http1::rows;
+use super::http2::{Players, compare};
 use super::script::play;
 use crate::intercept::has;
 
@@ -19,6 +20,30 @@ async fn redirect(host: &Namespace, backend: &str, source: &str, folder: &TempDi
     let (code, said) = host.intercept(&format!("install --backend {backend} {source}"));
     assert_eq!(code, Some(0), "{said}");
     sidecar
+}
+
+/// The same over HTTP/2: with the caller's sidecar, and with both.
+#[tokio::test]
+async fn streams_are_the_same_between_hosts() {
+    if !has(&["nft"]) {
+        return;
+    }
+    let Some(world) = World::new() else { return };
+    let Some(players) = Players::new("10.99.0.2") else { return };
+    world.inside.enter().expect("it was left a moment ago");
+    let folder = tempfile::Builder::new().prefix("raceway-test-").tempdir().expect("a temporary folder");
+    let alone = players.alone(&[]).await;
+    let mut wrong = Vec::new();
+    let of_caller = redirect(&world.inside, "nft", "own", &folder).await;
+    compare("the caller's", &alone, &players.play(players.address(), &[]).await, &mut wrong);
+    let of_app = redirect(&world.outside, "nft", "own", &folder).await;
+    compare("both", &alone, &players.play(players.address(), &[]).await, &mut wrong);
+    for (sidecar, direction) in [(&of_caller, "outbound"), (&of_app, "inbound")] {
+        assert!(sidecar.count(&["requests_total", direction]).await > 100.0, "{direction} is passed by");
+    }
+    of_app.stop().await;
+    of_caller.stop().await;
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
 /// An application outside, a caller inside; no sidecar, the caller's, both, the application's.
