@@ -55,6 +55,9 @@ struct Counts {
     buckets: [AtomicU64; BUCKETS],
     errors: AtomicU64,
     sum_ns: AtomicU64,
+    /// Sent and received.
+    bytes: [AtomicU64; 2],
+    peer_names: RwLock<Arc<[String]>>,
 }
 
 /// What an edge counted so far.
@@ -70,10 +73,14 @@ pub struct EdgeSnapshot {
     pub duration_sum: Duration,
     /// Calls per bucket of [`DURATION_BOUNDS`], not summed up; their sum is `calls`.
     pub duration_buckets: [u64; BUCKETS],
+    /// Bytes sent and received, where somebody counted them ([`Edge::moved`]).
+    pub bytes: (u64, u64),
+    /// The names that the other side proved last ([`Edge::known_as`]).
+    pub peer_names: Arc<[String]>,
 }
 
 impl EdgeCounters {
-    /// Callees that are told apart: 1,024 is beyond what one service calls, and with 170 B each it is small. More would
+    /// Callees that are told apart: 1,024 is beyond what one service calls, and with 220 B each it is small. More would
     /// come from names that a caller makes up.
     pub const EDGES_MAX: usize = 1024;
 
@@ -146,13 +153,32 @@ impl Edge {
         }
     }
 
+    /// Adds bytes sent and received.
+    pub fn moved(&self, (sent, received): (u64, u64)) {
+        let [all_sent, all_received] = &self.counts.bytes;
+        all_sent.fetch_add(sent, Relaxed);
+        all_received.fetch_add(received, Relaxed);
+    }
+
+    /// The other side has proved to bear these names. The last to do so is remembered: where several share the edge,
+    /// they are replicas of one service. The names are shared, and what is known already takes no more than a look.
+    pub fn known_as(&self, names: &Arc<[String]>) {
+        let known = &self.counts.peer_names;
+        if !Arc::ptr_eq(&known.read().unwrap_or_else(PoisonError::into_inner), names) {
+            *known.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(names);
+        }
+    }
+
     fn snapshot(&self, to: Option<Box<str>>) -> EdgeSnapshot {
         // Errors first: a call in between is then missing among them and never more than all calls.
         let errors = self.counts.errors.load(Relaxed);
         let duration_sum = Duration::from_nanos(self.counts.sum_ns.load(Relaxed));
         let duration_buckets = std::array::from_fn(|at| self.counts.buckets.get(at).map_or(0, |n| n.load(Relaxed)));
         let calls = duration_buckets.iter().sum();
-        EdgeSnapshot { to, calls, errors: errors.min(calls), duration_sum, duration_buckets }
+        let [sent, received] = &self.counts.bytes;
+        let bytes = (sent.load(Relaxed), received.load(Relaxed));
+        let peer_names = Arc::clone(&self.counts.peer_names.read().unwrap_or_else(PoisonError::into_inner));
+        EdgeSnapshot { to, calls, errors: errors.min(calls), duration_sum, duration_buckets, bytes, peer_names }
     }
 }
 
@@ -181,6 +207,21 @@ mod tests {
         let seen: Vec<_> = edges.snapshot().into_iter().map(|edge| (edge.to, edge.calls, edge.errors)).collect();
         assert_eq!(seen, [(Some("a".into()), 2, 0), (Some("b".into()), 1, 0), (None, 2, 1)]);
         assert_eq!(edges.overflowed(), 2);
+    }
+
+    #[test]
+    fn the_last_names_and_all_bytes_are_kept() {
+        let edges = EdgeCounters::new(SystemTime::UNIX_EPOCH);
+        let edge = edges.edge("payment");
+        for names in [["spiffe://shop/payment"], ["spiffe://shop/payment-2"]] {
+            let names: Arc<[String]> = names.map(str::to_owned).into();
+            edge.record(Duration::ZERO, false);
+            edge.known_as(&names);
+            edge.known_as(&names);
+            edge.moved((2, 3));
+            assert!(Arc::ptr_eq(&names, &edges.snapshot()[0].peer_names));
+        }
+        assert_eq!(edges.snapshot()[0].bytes, (4, 6));
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl Front {
                 let (server, seen, counted) = (server.clone(), seen.clone(), counted.clone());
                 carried.spawn(async move {
                     let Ok((mut stream, peer)) = server.accept(true, stream).await else { return };
-                    *seen.lock().unwrap() = peer.names;
+                    *seen.lock().unwrap() = peer.names.to_vec();
                     counted.fetch_add(1, Ordering::Relaxed);
                     let mut there = TcpStream::connect(receiver).await.unwrap();
                     tokio::io::copy_bidirectional(&mut stream, &mut there).await.ok();

@@ -32,7 +32,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use raceway_analyzer_client::EdgeCounters;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::runtime::Builder;
@@ -42,6 +41,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::config::{Config, Control};
 use crate::drain::Drain;
+use crate::edges::Edges;
 use crate::listen;
 use crate::metrics::Metrics;
 use control::Controls;
@@ -66,7 +66,7 @@ pub struct Parts {
     /// Whether the sidecar is stopping.
     pub drain: Drain,
     /// Who is called, how often.
-    pub edges: EdgeCounters,
+    pub edges: Edges,
     /// Told when somebody asks for an end.
     pub quit: Arc<Notify>,
 }

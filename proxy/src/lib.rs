@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod config;
 pub mod drain;
+pub mod edges;
 pub mod forwarded;
 pub mod hello;
 pub mod http1;

@@ -12,17 +12,20 @@ pub(crate) struct Pump2 {
     waiting: Bytes,
     pub(crate) payload: u64,
     ended: bool,
+    trailers_max: usize,
 }
 
 /// Which side ended a body too early, and the code that the other side shall hear.
 pub(crate) enum Pump2Error {
     Read(Reason),
     Write(Reason),
+    /// More trailers came than are held.
+    TooManyTrailers,
 }
 
 impl Pump2 {
-    pub(crate) fn new(from: RecvStream, to: SendStream<Bytes>, ended: bool) -> Self {
-        Self { from, to, waiting: Bytes::new(), payload: 0, ended }
+    pub(crate) fn new(from: RecvStream, to: SendStream<Bytes>, ended: bool, trailers_max: usize) -> Self {
+        Self { from, to, waiting: Bytes::new(), payload: 0, ended, trailers_max }
     }
 
     /// The receiver takes no more.
@@ -65,6 +68,9 @@ impl Pump2 {
                 }
                 Some(Err(error)) => return Poll::Ready(Err(Pump2Error::Read(said(&error)))),
                 None => match ready!(self.from.poll_trailers(cx)) {
+                    Ok(Some(trailers)) if trailers.len() > self.trailers_max => {
+                        return Poll::Ready(Err(Pump2Error::TooManyTrailers));
+                    }
                     Ok(Some(trailers)) => {
                         self.to.send_trailers(trailers).map_err(closed)?;
                         self.ended = true;

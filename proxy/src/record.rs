@@ -144,7 +144,9 @@ fn describe_peer(span: &mut SpanWriter<'_>, peer: &Peer, names_as: &str) {
 fn count(failure: &Failure, calls: &Calls) {
     match failure {
         Failure::CallerGone => {}
-        Failure::BadRequest(_) | Failure::Overloaded => calls.refused(failure.reason()),
+        Failure::BadRequest(_) | Failure::RequestHeadTooLarge(_) | Failure::Overloaded => {
+            calls.refused(failure.reason())
+        }
         _ => calls.failed(failure.reason()),
     }
 }

@@ -225,6 +225,10 @@ impl Exchange2 {
                     pump.to.send_reset(reason);
                     return Err(Failure::CallerGone);
                 }
+                Err(Pump2Error::TooManyTrailers) => {
+                    pump.to.send_reset(Reason::CANCEL);
+                    return Err(Failure::RequestHeadTooLarge("too_many_fields"));
+                }
             }
         }
         Ok(())
@@ -285,7 +289,7 @@ impl Exchange for Exchange2 {
         let bodiless = self.body.as_ref().is_none_or(RecvStream::is_end_stream);
         let safe = bodiless && self.head.method.is_idempotent();
         let (mut answer, to) = sender.send_request(request, bodiless).map_err(|error| self.pair.failure(error))?;
-        self.request = self.body.take().map(|from| Pump2::new(from, to, bodiless));
+        self.request = self.body.take().map(|from| Pump2::new(from, to, bodiless, pair.fields_max));
         let answered = std::future::poll_fn(|cx| {
             self.poll_request(cx)?;
             if let Poll::Ready(reset) = self.respond.poll_reset(cx) {
@@ -328,7 +332,8 @@ impl Exchange for Exchange2 {
         if let Some(text) = self.refused.take() {
             return if bodiless { Ok(()) } else { to.send_data(text, true).map_err(|_| Failure::CallerGone) };
         }
-        self.response = self.answer_body.take().map(|from| Pump2::new(from, to, bodiless));
+        let fields_max = self.pair.fields_max;
+        self.response = self.answer_body.take().map(|from| Pump2::new(from, to, bodiless, fields_max));
         let mut cut = None;
         let ended = std::future::poll_fn(|cx| {
             let request = self.poll_request(cx);
@@ -351,6 +356,10 @@ impl Exchange for Exchange2 {
                 Err(Pump2Error::Read(reason)) => {
                     cut = Some(reason);
                     Poll::Ready(Err(Failure::AnswerCutShort { target: self.pair.target.to_string() }))
+                }
+                Err(Pump2Error::TooManyTrailers) => {
+                    cut = Some(Reason::INTERNAL_ERROR);
+                    Poll::Ready(Err(Failure::AnswerHeadTooLarge { target: self.pair.target.to_string() }))
                 }
             }
         })

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use clap::Parser;
-use raceway_analyzer_client::{EdgeCounters, Exporter, Settings, SpillFolder};
+use raceway_analyzer_client::{Exporter, Settings, SpillFolder};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -20,6 +20,7 @@ use crate::admin::{Admin, Parts, client};
 use crate::certificates::Certificates;
 use crate::config::{Args, Command, Config, Unusable, example, one_line};
 use crate::drain::Drain;
+use crate::edges::Edges;
 use crate::listen::Unbound;
 use crate::metrics::Metrics;
 use crate::ready::Addresses;
@@ -138,10 +139,10 @@ async fn serve_until_stopped(mut config: Config, background: &Thread, requests: 
     let listeners = Listeners::bind(&config).await.map_err(Stopped::Usage)?;
     // After the listeners, so that a mistake in an address is the one line told.
     config.connections_max = listen::connections_for(listen::raise_open_files(), config.connections_max);
-    let edges = EdgeCounters::new(SystemTime::now());
+    let edges = Edges::new(SystemTime::now());
     let mut settings = Settings::new(config.analyzer.clone(), config.identity.resource());
     settings.queue_bytes_max = config.queue_bytes;
-    settings.edges = Some(edges.clone());
+    settings.edges = Some(edges.calls.clone());
     if let Some(folder) = &config.spill_dir {
         let spill = SpillFolder::open(folder, config.spill_max);
         settings.spill = Some(spill.map_err(|error| Stopped::Usage(vec![format!("--spill-dir: {error}")]))?);

@@ -256,8 +256,11 @@ async fn bytes(sidecar: &Arc<Sidecar>, pair: Box<Pair>, target: &Arc<Target>, wa
     let hello = hello::wait(&mut down, &mut up).await;
     let (mut there, mut back) = (Pump::new(Framing::UntilClose), Pump::new(Framing::UntilClose));
     let mut span = (way == Way::Outbound).then(|| TcpSpan::open(sidecar, target));
-    if let (Some(span), Hello::Whole(server_name)) = (&mut span, hello) {
-        span.tls(server_name);
+    if let Some(span) = &mut span {
+        span.went_by(up.peer());
+        if let Hello::Whole(server_name) = hello {
+            span.tls(server_name);
+        }
     }
     let idle = sidecar.config.idle_timeout;
     let ended = tunnel::run((&mut down, &mut up), (&mut there, &mut back), idle).await;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use raceway_analyzer_client::{EdgeCounters, Exporter};
+use raceway_analyzer_client::Exporter;
 use raceway_trace::clock::{Instance, Strand, VectorClock};
 use raceway_trace::traceparent::Flags;
 use raceway_trace::x_raceway::Projection;
@@ -14,6 +14,7 @@ use raceway_trace::{SpanId, TraceId};
 use crate::config::Config;
 use crate::context::Context;
 use crate::drain::Drain;
+use crate::edges::Edges;
 use crate::http1::Limits;
 use crate::link::{self, Link};
 use crate::metrics::Metrics;
@@ -33,7 +34,7 @@ pub(crate) struct Sidecar {
     pub(crate) limits: Limits,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) exporter: Exporter,
-    pub(crate) edges: EdgeCounters,
+    pub(crate) edges: Edges,
     pub(crate) dialer: Arc<Dialer>,
     pub(crate) drain: Drain,
     /// Which thread carries a connection.
@@ -59,7 +60,7 @@ impl Sidecar {
         config: Config,
         metrics: Arc<Metrics>,
         exporter: Exporter,
-        edges: EdgeCounters,
+        edges: Edges,
         dialer: Dialer,
         drain: Drain,
         termination: Option<Termination>,

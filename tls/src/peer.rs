@@ -1,5 +1,7 @@
 //! Who the other side of a connection is.
 
+use std::sync::Arc;
+
 use tokio_rustls::rustls::{CommonState, ProtocolVersion};
 use webpki::EndEntityCert;
 
@@ -10,8 +12,8 @@ const NAMES_MAX: usize = 8;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Peer {
     /// Its certificate's subject alternative names: URIs first (SPIFFE's identities), then DNS names, eight at most.
-    /// Empty where it showed no certificate.
-    pub names: Vec<String>,
+    /// Empty where it showed no certificate. Shared by all that keep who it was.
+    pub names: Arc<[String]>,
     /// Whether it showed a certificate.
     pub certificate: bool,
     /// The version of TLS: `1.2` or `1.3`.

@@ -10,12 +10,12 @@ use http::header::{ALLOW, AUTHORIZATION, HOST, HeaderValue, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use raceway_analyzer_client::EdgeCounters;
 use tokio::sync::Notify;
 
 use super::edges::Window;
 use super::{Answer, State, only_read, socket, text, with_type};
 use crate::config::Config;
+use crate::edges::Edges;
 use crate::log;
 
 /// Longest body that is read: a level is a word.
@@ -42,7 +42,7 @@ impl Socket {
 pub(super) struct Controls {
     service: Arc<str>,
     config: Bytes,
-    counters: EdgeCounters,
+    counters: Edges,
     window: Mutex<Window>,
     quit: Arc<Notify>,
     quitting: AtomicBool,
@@ -62,7 +62,7 @@ pub(crate) fn token(file: &Path) -> Result<String, String> {
 impl Controls {
     pub(super) fn new(
         config: &Config,
-        counters: EdgeCounters,
+        counters: Edges,
         quit: Arc<Notify>,
         token: Option<String>,
     ) -> Result<Self, String> {

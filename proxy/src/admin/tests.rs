@@ -18,7 +18,7 @@ fn try_start(flags: &str) -> Result<Started, String> {
     let args = format!("raceway-proxy --service orders --outbound 127.0.0.1:0 --admin 127.0.0.1:0 {flags}");
     let args = Args::try_parse_from(args.split_whitespace()).expect("usable");
     let config = Config::check(args, &|_| None).expect("valid");
-    let edges = EdgeCounters::new(SystemTime::now());
+    let edges = Edges::new(SystemTime::now());
     let parts = Parts { metrics: Arc::new(Metrics::new()), drain: Drain::new(), edges, quit: Arc::new(Notify::new()) };
     Ok(Started { admin: Admin::start(&config, parts.clone())?, parts })
 }
@@ -106,7 +106,7 @@ fn the_socket_shows_settings_and_edges_and_takes_orders() {
     let config = ask(&reach, "GET", "/config", "").expect("an answer");
     let shown: serde_json::Value = serde_json::from_str(&config).expect("JSON");
     assert_eq!(shown.pointer("/identity/service").and_then(|it| it.as_str()), Some("orders"));
-    started.parts.edges.record("payment", Duration::from_millis(3), true);
+    started.parts.edges.calls.record("payment", Duration::from_millis(3), true);
     let edges = ask(&reach, "GET", "/edges", "").expect("an answer");
     let shown: serde_json::Value = serde_json::from_str(&edges).expect("JSON");
     assert_eq!(shown.pointer("/edges/0/errors"), Some(&1.into()), "{edges}");

@@ -177,7 +177,7 @@ impl ClientSpan {
         let failed = self.call.error(400).is_some();
         sidecar.metrics.outbound.ended(self.call.status, failed, took, payloads);
         let to = self.answered_by.as_deref().or(self.target.name.as_deref()).unwrap_or(&self.target.host);
-        sidecar.edges.record(to, took, failed);
+        sidecar.edges.called(to, self.call.peer.as_deref(), took, failed);
         let (last_tick, strand) = self.strand.strand(|strand| (strand.tick(), strand.component().clone()));
         let place = &self.place;
         if !(place.flags.sampled() || failed && sidecar.config.keep_errors) {
@@ -215,6 +215,8 @@ pub(crate) struct TcpSpan {
     place: Place,
     /// What a TLS client asked for; the inner `None` where it named nothing, the outer one where it is not TLS.
     hello: Option<Option<String>>,
+    /// The other side, where the sidecar began TLS.
+    peer: Option<Arc<Peer>>,
     started_ns: u64,
     started: Instant,
     closed: bool,
@@ -233,6 +235,7 @@ impl TcpSpan {
             strand,
             place,
             hello: None,
+            peer: None,
             started_ns: unix_ns(),
             started: Instant::now(),
             closed: false,
@@ -242,6 +245,11 @@ impl TcpSpan {
     /// The application begins TLS on the connection, and asks for this name.
     pub(crate) fn tls(&mut self, server_name: Option<String>) {
         self.hello = Some(server_name);
+    }
+
+    /// The sidecar began TLS on it, and this is who is there.
+    pub(crate) fn went_by(&mut self, peer: Option<&Arc<Peer>>) {
+        self.peer = peer.cloned();
     }
 
     /// The connection is closed.
@@ -255,15 +263,19 @@ impl TcpSpan {
     }
 
     fn end(&mut self, error: Option<String>, (sent, received): (u64, u64)) {
-        let place = &self.place;
-        let kept = place.flags.sampled() || error.is_some() && self.sidecar.config.keep_errors;
-        if std::mem::replace(&mut self.closed, true) || !kept {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        let (place, took) = (&self.place, self.started.elapsed());
+        let to = self.target.name.as_deref().unwrap_or(&self.target.host);
+        self.sidecar.edges.carried(to, self.peer.as_deref(), took, error.is_some(), (sent, received));
+        if !(place.flags.sampled() || error.is_some() && self.sidecar.config.keep_errors) {
             return;
         }
         let strand = self.strand.strand(|strand| strand.component().clone());
         self.sidecar.exporter.record_with(|span| {
             span.name(&["tcp"]);
-            place.base(self.started.elapsed()).describe(span, self.started_ns);
+            place.base(took).describe(span, self.started_ns);
             span.set("network.transport", "tcp");
             describe_target(span, &self.target);
             if let Some(server_name) = &self.hello {
@@ -271,6 +283,9 @@ impl TcpSpan {
                 if let Some(name) = server_name {
                     span.set("tls.client.server_name", name.as_str());
                 }
+            }
+            if let Some(peer) = &self.peer {
+                describe_peer(span, peer, "tls.server.subject_alternative_names");
             }
             span.set("raceway.bytes.sent", sent);
             span.set("raceway.bytes.received", received);

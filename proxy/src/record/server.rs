@@ -170,6 +170,9 @@ impl ServerSpan {
         sidecar.requests.close(&self.handling, now);
         let failed = self.call.error(500).is_some();
         sidecar.metrics.inbound.ended(self.call.status, failed, took, payloads);
+        if let Some(peer) = &self.call.peer {
+            sidecar.edges.came(peer, took, failed);
+        }
         let (last_tick, strand) = handling.strand(|strand| (strand.tick(), strand.component().clone()));
         if handling.flags.sampled() || failed && sidecar.config.keep_errors {
             let took = (took, last_tick, strand.as_str());

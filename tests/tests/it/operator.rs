@@ -26,7 +26,7 @@ fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
 }
 
 /// `raceway-proxy` with these words: its exit code, and what it said.
-async fn operator(words: &str) -> (Option<i32>, String) {
+pub(crate) async fn operator(words: &str) -> (Option<i32>, String) {
     let mut child = command(program()).arg("__proxy").args(words.split(' ')).spawn().expect("it starts");
     let stdin = child.stdin.take();
     let output = timeout(PATIENCE, child.wait_with_output()).await.expect("it ends").expect("it ended");

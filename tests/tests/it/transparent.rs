@@ -258,32 +258,56 @@ async fn a_database_passes() {
 
 #[tokio::test]
 async fn ports_declared_opaque_are_passed_as_they_are() {
-    let Some(scene) = Scene::new("--opaque-port 9000").await else { return };
-    let mut other = Service::start(&[("10.99.0.2", 9000)]).await;
-    scene.install("--skip-inbound-port 8080");
-    let answer = get("10.99.0.1:8080", "/call/10.99.0.2/9000/x").await;
-    assert_eq!((answer.status, answer.text().as_str()), (200, "outside"));
-    assert!(!other.head().await.contains("traceparent"));
-    scene.analyzer.settle(1).await;
-    let trace = scene.analyzer.only_trace().await;
-    let span = trace.span("app", SpanKind::Client);
-    assert_eq!(span.attributes.get("network.transport"), Some(&"tcp".into()), "{span:?}");
+    let Some(scene) = Scene::new("--opaque-port 8080,9000").await else { return };
+    let mut other = Service::start(&[("10.99.0.2", 9000), ("fd99::2", 9000)]).await;
+    scene.install("");
+    for (count, (door, there)) in
+        [("10.99.0.1:8080", "10.99.0.2"), ("[fd99::1]:8080", "fd99::2")].into_iter().enumerate()
+    {
+        let answer = get(door, &format!("/call/{there}/9000/x")).await;
+        assert_eq!((answer.status, answer.text().as_str()), (200, "outside"));
+        assert!(!other.head().await.contains("traceparent"));
+        scene.analyzer.settle(count as u64 + 1).await;
+    }
+    let traces = scene.analyzer.traces().await;
+    assert_eq!(traces.len(), 2, "inbound nothing is read either: {traces:?}");
+    for trace in traces {
+        let span = trace.span("app", SpanKind::Client);
+        assert_eq!(span.attributes.get("network.transport"), Some(&"tcp".into()), "{span:?}");
+    }
     scene.stop().await;
 }
 
-#[tokio::test]
-async fn skipped_ports_and_networks_go_their_way() {
+async fn skipped_go_their_way(backend: &str) {
+    if !has(&[backend]) {
+        return;
+    }
     let Some(scene) = Scene::new("").await else { return };
-    let mut other =
-        Service::start(&[("10.99.0.2", 9000), ("10.99.0.2", 9001), ("203.0.113.2", 9000), ("fd99::2", 9000)]).await;
-    scene.install("--skip-inbound-port 8080 --skip-outbound-port 9001 --skip-outbound-cidr 203.0.113.0/24,fd99::/64");
+    let places = [("10.99.0.2", 9000), ("10.99.0.2", 9001), ("203.0.113.2", 9000), ("fd99::2", 9000)];
+    let mut other = Service::start(&places).await;
+    let networks = "--skip-outbound-cidr 203.0.113.0/24,fd99::/64";
+    scene.install(&format!("--backend {backend} --skip-inbound-port 8080 --skip-outbound-port 9001 {networks}"));
     for (there, redirected) in
         [("10.99.0.2/9000", true), ("10.99.0.2/9001", false), ("203.0.113.2/9000", false), ("fd99::2/9000", false)]
     {
         assert_eq!(get("10.99.0.1:8080", &format!("/call/{there}/x")).await.text(), "outside", "{there}");
         assert_eq!(other.head().await.contains("traceparent"), redirected, "{there}");
     }
+    // The application sees who asks, by either protocol: nobody stood between.
+    for (door, caller) in [("10.99.0.1:8080", "10.99.0.2"), ("[fd99::1]:8080", "fd99::2")] {
+        assert_eq!(get(door, "/").await.text(), format!("app for {caller}"));
+    }
     scene.stop().await;
+}
+
+#[tokio::test]
+async fn skipped_ports_and_networks_go_their_way_by_nft() {
+    skipped_go_their_way("nft").await;
+}
+
+#[tokio::test]
+async fn skipped_ports_and_networks_go_their_way_by_iptables() {
+    skipped_go_their_way("iptables").await;
 }
 
 #[tokio::test]

@@ -127,6 +127,33 @@ async fn whom_a_request_is_for_may_stand_in_host() {
     chain.stop().await;
 }
 
+/// 250 fields, where 200 is the limit.
+fn many_trailers() -> Vec<u8> {
+    let names: Vec<String> = (0..250).map(|n| format!("x-{n}")).collect();
+    let fields: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), b"y".as_slice())).collect();
+    frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&fields))
+}
+
+#[tokio::test]
+async fn trailers_have_the_limits_of_heads() {
+    let mut scene = Scene::with(&[], &asks(0)).await;
+    scene.caller.write_all(&many_trailers()).await.expect("it reads");
+    let heard = listen(&mut scene.caller, |heard| heard.answered(1)).await;
+    assert!(heard.answered(1), "{heard:?}");
+    scene.chain.outermost().metric_reaches("refused_total", &["inbound", "too_many_fields"], 1.0).await;
+    let heard = listen(&mut scene.app, |heard| heard.reset(1).is_some()).await;
+    assert!(heard.reset(1).is_some() && !heard.answered(1), "the trailers do not pass: {heard:?}");
+    scene.stop().await;
+
+    let mut scene = Scene::with(&[], &asks(END_STREAM)).await;
+    scene.app.write_all(&[answer(0), many_trailers()].concat()).await.expect("it reads");
+    let heard = listen(&mut scene.caller, |heard| heard.reset(1).is_some()).await;
+    assert_eq!(heard.reset(1), Some(INTERNAL_ERROR), "{heard:?}");
+    let reason = ["inbound", "answer_head_too_large"];
+    scene.chain.outermost().metric_reaches("upstream_failures_total", &reason, 1.0).await;
+    scene.stop().await;
+}
+
 #[tokio::test]
 async fn a_caller_that_does_not_acknowledge_the_farewell_is_let_go() {
     let mut scene = Scene::with(&["--idle-timeout=1"], &asks(END_STREAM)).await;

@@ -236,13 +236,13 @@ async fn certificates_are_replaced_while_connections_run() {
     // A fresh one for each connection, so that none is resumed.
     let client = || Reloading::load(ClientFiles { ca: Some(ca.clone()), ..ClientFiles::default() }).expect("a bundle");
     let (mut early, peer) = open(&client(), stack.door()).await;
-    assert_eq!(peer.names, ["orders", "first"]);
+    assert_eq!(*peer.names, ["orders", "first"]);
     ask(&mut early).await;
 
     scene.write(&scene.ours.issue(&["orders", "second"]), "orders");
     metric_becomes(&stack, "orders", r#"tls_reloads_total{files="inbound",result="reloaded"}"#, 1.0).await;
     let (mut late, peer) = open(&client(), stack.door()).await;
-    assert_eq!(peer.names, ["orders", "second"]);
+    assert_eq!(*peer.names, ["orders", "second"]);
     ask(&mut late).await;
     ask(&mut early).await;
 
@@ -250,7 +250,7 @@ async fn certificates_are_replaced_while_connections_run() {
     metric_becomes(&stack, "orders", r#"tls_reloads_total{files="inbound",result="kept"}"#, 1.0).await;
     assert!(stack.sidecar("orders").log().contains("those from before stay"));
     let (mut latest, peer) = open(&client(), stack.door()).await;
-    assert_eq!(peer.names, ["orders", "second"]);
+    assert_eq!(*peer.names, ["orders", "second"]);
     for stream in [&mut early, &mut late, &mut latest] {
         ask(stream).await;
     }

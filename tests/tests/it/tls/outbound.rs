@@ -4,13 +4,16 @@ use std::net::SocketAddr;
 
 use raceway_analyzer::api::types::SpanKind;
 use raceway_tests::analyzer::TraceExt;
-use raceway_tests::{Stack, http};
+use raceway_tests::{PATIENCE, Stack, http};
 use raceway_tls::{Reloading, ServerFiles};
-use serde_json::json;
-use tokio::net::TcpListener;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::{Duration, Instant, sleep, timeout};
 
 use super::scene::{Nginx, Scene, curl, curl_https, free_port, metric, metric_becomes};
+use crate::operator::operator;
 
 /// nginx's directives for a server that shows NAME.crt and tells what it was asked.
 fn server(scene: &Scene, at: SocketAddr, name: &str, more: &str) -> (SocketAddr, String) {
@@ -164,11 +167,13 @@ async fn two_sidecars_know_each_other_by_their_certificates() {
     scene.write(&scene.ours.issue(&["spiffe://shop/shop"]), "shop");
     let [cert, key] = scene.ends_tls("orders");
     let orders = Stack::of(["orders"]).flag("orders", &cert).flag("orders", &key);
-    let orders = orders.flag("orders", &format!("--inbound-tls-client-ca={}", scene.ca())).start().await;
+    let [asks_orders, asks_shop] = ["orders", "shop"].map(|service| format!("--control={}", scene.path(service)));
+    let orders = orders.flag("orders", &format!("--inbound-tls-client-ca={}", scene.ca()));
+    let orders = orders.flag("orders", &asks_orders).start().await;
     let analyzer = format!("http://{}", orders.analyzer().addresses().otlp_grpc);
     let route = format!("--route=127.0.0.1:0=orders@https://localhost:{}", orders.door().port());
     let shop = Stack::of(["shop"]).analyzer_url(&analyzer).flag("shop", &route);
-    let shop = shop.flag("shop", &format!("--upstream-ca={}", scene.ca()));
+    let shop = shop.flag("shop", &format!("--upstream-ca={}", scene.ca())).flag("shop", &asks_shop);
     let shop = shop.flag("shop", &format!("--upstream-tls-cert={}", scene.path("shop.crt")));
     let shop = shop.flag("shop", &format!("--upstream-tls-key={}", scene.path("shop.key"))).start().await;
     for _ in 0..2 {
@@ -190,6 +195,37 @@ async fn two_sidecars_know_each_other_by_their_certificates() {
         assert_eq!(of("shop", SpanKind::Client, server), json!(["spiffe://shop/orders", "localhost"]));
     }
     assert_eq!(orders.analyzer().edges().await, ["shop -> orders"]);
+
+    // The edges say so too; also those of connections that are not HTTP, inside TLS that the sidecar begins.
+    let mut bytes = TcpStream::connect(shop.sidecar("shop").routes()[0]).await.expect("it listens");
+    bytes.write_all(b"\0\0\0\0").await.expect("it is open");
+    bytes.shutdown().await.expect("it is open");
+    // Whatever the application makes of it.
+    let _ = timeout(PATIENCE, bytes.read_to_end(&mut Vec::new())).await.expect("it ends");
+    let names = json!(["spiffe://shop/orders", "localhost"]);
+    let until = Instant::now() + PATIENCE;
+    let edges = loop {
+        let edges = ask(&asks_shop).await;
+        if edges["edges"].as_array().is_some_and(|edges| edges.len() == 2) {
+            break edges;
+        }
+        assert!(Instant::now() < until, "{edges}");
+        sleep(Duration::from_millis(20)).await;
+    };
+    let of = |place: usize, field: &str| edges["edges"][place][field].clone();
+    assert_eq!((of(0, "protocol"), of(0, "calls"), of(0, "peer_names")), (json!("http"), json!(2), names.clone()));
+    assert_eq!((of(1, "protocol"), of(1, "to"), of(1, "peer_names")), (json!("tcp"), json!("orders"), names));
+    assert_eq!(of(1, "bytes_sent"), json!(4), "{edges}");
+    let callers = ask(&asks_orders).await["callers"].clone();
+    let (from, names) = (json!("spiffe://shop/shop"), json!(["spiffe://shop/shop"]));
+    assert_eq!((&callers[0]["from"], &callers[0]["peer_names"], &callers[0]["calls"]), (&from, &names, &json!(2)));
     shop.stop().await;
     orders.stop().await;
+}
+
+/// What a sidecar answers to `raceway-proxy edges`.
+async fn ask(control: &str) -> Value {
+    let (code, said) = operator(&format!("edges {control}")).await;
+    assert_eq!(code, Some(0), "{said}");
+    serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
 }

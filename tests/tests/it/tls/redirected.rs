@@ -130,6 +130,35 @@ async fn http_2_is_offered_to_redirected_callers_where_the_application_speaks_it
 }
 
 #[tokio::test]
+async fn redirected_tunnels_are_recorded_with_the_name_that_is_asked_for() {
+    let Some(files) = Files::with(&["curl"]) else { return };
+    files.write(&files.ours.issue(&["payment.example"]), "payment");
+    let Some(scene) = Scene::new("").await else { return };
+    let (ca, cert, key) = (files.ca(), files.path("payment.crt"), files.path("payment.key"));
+    let _server = scene.world.outside.start("python3", &["-c", SPEAKS_TLS, &cert, &key]);
+    scene.install("");
+    for (count, there) in ["10.99.0.2", "fd99::2"].into_iter().enumerate() {
+        let to = if there.contains(':') { format!("[{there}]") } else { there.to_owned() };
+        let ask = format!(
+            "curl -s -g -o /dev/null -w '%{{http_code}}' --cacert {ca} --connect-to ::{to}:8443 https://payment.example:8443/"
+        );
+        assert_eq!(scene.world.inside.run(&ask), "200", "{there}");
+        scene.analyzer.settle(count as u64 + 1).await;
+    }
+    let mut seen = Vec::new();
+    for trace in scene.analyzer.traces().await {
+        let span = trace.span("app", SpanKind::Client);
+        let attribute = |name: &str| span.attributes.get(name).cloned().map(|value| json!(value));
+        assert_eq!(attribute("tls.client.server_name"), Some(json!("payment.example")));
+        assert_eq!((attribute("network.transport"), attribute("server.port")), (Some(json!("tcp")), Some(json!(8443))));
+        seen.extend(attribute("server.address").and_then(|address| address.as_str().map(str::to_owned)));
+    }
+    seen.sort();
+    assert_eq!(seen, ["10.99.0.2", "fd99::2"]);
+    scene.stop().await;
+}
+
+#[tokio::test]
 async fn a_port_for_redirected_connections_needs_a_redirection() {
     let Some(files) = Files::with(&[]) else { return };
     files.write(&files.ours.issue(&["orders"]), "orders");
