@@ -15,7 +15,7 @@ from measure import BODY, TOOLS, Failure
 
 # Connections of the memory scenario, and how long they are idle before the memory is read.
 MANY = 1_000
-SETTLE_SECONDS = 1
+SETTLE_SECONDS = 2
 # Requests a second of the latency scenario: what every subject can do without being busy.
 RATE = 3_000
 BULK_MB = 1
