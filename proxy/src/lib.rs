@@ -47,5 +47,6 @@ mod terminate;
 mod transparent;
 mod tunnel;
 mod upstream;
+mod watched;
 
 pub use run::main;

@@ -19,6 +19,7 @@ use crate::conn::Conn;
 use crate::failure::Failure;
 use crate::http1::Limits;
 use crate::upstream::{Dialer, Failed, Target};
+use crate::watched::OwnResets;
 
 /// Bytes a sender may have on the way in one stream: one bandwidth-delay product of 1 Gbit/s at 2 ms.
 pub(crate) const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
@@ -44,6 +45,8 @@ pub(crate) struct Pair2 {
     pub(crate) callee: OnceLock<Arc<Peer>>,
     /// Why TLS ended the connection made for this caller: its streams are told only that it broke.
     trouble: OnceLock<Trouble>,
+    /// Streams of the caller's that we reset.
+    pub(crate) own_resets: OwnResets,
     /// A stream has been answered over the connection made for this caller.
     answered: AtomicBool,
 }
@@ -102,6 +105,7 @@ impl Pair2 {
             caller,
             callee: OnceLock::new(),
             trouble: OnceLock::new(),
+            own_resets: OwnResets::default(),
             answered: AtomicBool::new(false),
         }
     }

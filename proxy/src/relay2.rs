@@ -27,6 +27,7 @@ use crate::pair2::{CONNECTION_WINDOW_BYTES, Pair2, STREAM_WINDOW_BYTES};
 use crate::pump2::{Pump2, Pump2Error};
 use crate::refusal::fill_refusal;
 use crate::upstream::{Dialer, Target};
+use crate::watched::Watched;
 
 /// Streams a caller may have open at once; clients queue beyond what the server allows.
 const STREAMS_MAX: u32 = 250;
@@ -40,11 +41,12 @@ pub(crate) enum Ended {
 }
 
 /// Serves a connection that begins with the HTTP/2 preface until either side closes it, or nothing is asked for
-/// `idle`. `carry` handles one exchange.
+/// `idle`. `carry` handles one exchange; `refused` hears the reason for each stream that the library refuses.
 pub(crate) async fn serve<F>(
     pair: Box<Pair>,
     target: Arc<Target>,
     (dialer, limits, drain, idle): (Arc<Dialer>, Limits, Drain, Duration),
+    refused: impl Fn(&'static str) + Send + 'static,
     carry: impl Fn(Exchange2) -> F,
 ) -> Result<Ended, h2::Error>
 where
@@ -58,6 +60,7 @@ where
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(pair.head_bytes);
+    let down = Watched::new(down, pair.own_resets.clone(), refused);
     let mut connection = builder.handshake::<_, Bytes>(down).await?;
     // Dropped with this function: whatever is still running then is ended, and its spans are recorded as abandoned.
     let mut streams = JoinSet::new();
@@ -367,6 +370,7 @@ impl Exchange for Exchange2 {
         if let (Some(reason), Some(pump)) = (cut, &mut self.response) {
             // A reset takes along what is not written yet: whoever writes comes first.
             tokio::task::yield_now().await;
+            self.pair.own_resets.note(reason);
             pump.to.send_reset(reason);
         }
         ended
@@ -384,6 +388,7 @@ impl Exchange for Exchange2 {
             _ => None,
         };
         if let Some(reason) = reset {
+            self.pair.own_resets.note(reason);
             self.respond.send_reset(reason);
         }
         let grpc = self.head.headers.get(header::CONTENT_TYPE).or(self.answer.headers.get(header::CONTENT_TYPE));

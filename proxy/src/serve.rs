@@ -204,7 +204,9 @@ fn admit(sidecar: &Sidecar, request: &RequestHead) -> Result<(), Failure> {
 async fn http2(sidecar: &Arc<Sidecar>, pair: Box<Pair>, target: Arc<Target>, way: Way, caller: Arc<str>) {
     let idle = sidecar.config.idle_timeout;
     let shared = (Arc::clone(&sidecar.dialer), sidecar.limits, sidecar.drain.clone(), idle);
-    let served = relay2::serve(pair, Arc::clone(&target), shared, |mut exchange| {
+    let counts = Arc::clone(sidecar);
+    let refused = move |reason| way.calls(&counts).refused(reason);
+    let served = relay2::serve(pair, Arc::clone(&target), shared, refused, |mut exchange| {
         let (sidecar, target, caller) = (Arc::clone(sidecar), Arc::clone(&target), Arc::clone(&caller));
         async move {
             let admitted = if sidecar.full() { Err(Failure::Overloaded) } else { exchange.admit() };

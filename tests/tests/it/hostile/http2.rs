@@ -91,7 +91,9 @@ async fn what_a_header_block_must_not_hold_gets_nowhere() {
     ];
     let scene = scene(&[]).await;
     let mut wrong = Vec::new();
+    let mut refusals = 0.0;
     for (flaw, fields) in table {
+        refusals += 1.0;
         let mut stream = connect(scene.chain.door(), &[]).await;
         stream.write_all(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &fields)).await.expect("it reads");
         let heard = listen(&mut stream, |heard| heard.reset(1).is_some() || heard.goaway().is_some()).await;
@@ -105,8 +107,10 @@ async fn what_a_header_block_must_not_hold_gets_nowhere() {
         }
     }
     scene.others_are_well().await;
-    scene.chain.stop().await;
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // Each by its reason, though it is the library that refuses.
+    scene.chain.outermost().metric_reaches("refused_total", &["reason=\"h2_"], refusals).await;
+    scene.chain.stop().await;
 }
 
 #[tokio::test]
