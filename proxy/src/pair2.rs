@@ -21,11 +21,19 @@ use crate::http1::Limits;
 use crate::upstream::{Dialer, Failed, Target};
 use crate::watched::OwnResets;
 
-/// Bytes a sender may have on the way in one stream: one bandwidth-delay product of 1 Gbit/s at 2 ms.
-pub(crate) const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// Streams a caller may have open at once; clients queue beyond what the server allows.
+pub(crate) const STREAMS_MAX: u32 = 250;
 
-/// The same for all streams of a connection together; also what one connection can make us hold.
-pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// Bytes a sender may have on the way in one stream: one bandwidth-delay product of 1 Gbit/s at 1 ms.
+pub(crate) const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
+
+/// The same for all streams of a connection together. With less, streams whose receiver does not read would in the end
+/// hold back all others, which without us they need not. So this, and no more, is what waits here for one connection's
+/// slow receivers each way: 31 MiB, and [`SEND_BYTES_MAX`] for each stream.
+pub(crate) const CONNECTION_WINDOW_BYTES: u32 = STREAMS_MAX * STREAM_WINDOW_BYTES;
+
+/// Bytes of one stream that may wait to be written, where its receiver gave more room than its socket takes.
+pub(crate) const SEND_BYTES_MAX: usize = 64 * 1024;
 
 /// Where the streams of one caller's connection go.
 pub(crate) struct Pair2 {
@@ -135,6 +143,7 @@ impl Pair2 {
         let (sender, connection) = h2::client::Builder::new()
             .initial_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_send_buffer_size(SEND_BYTES_MAX)
             .max_header_list_size(self.head_bytes)
             .enable_push(false)
             .handshake::<_, Bytes>(Breakable { conn: stream, broken: Arc::clone(&self.broken) })

@@ -23,14 +23,11 @@ use crate::exchange::Exchange;
 use crate::failure::Failure;
 use crate::http1::Limits;
 use crate::pair::Pair;
-use crate::pair2::{CONNECTION_WINDOW_BYTES, Pair2, STREAM_WINDOW_BYTES};
+use crate::pair2::{CONNECTION_WINDOW_BYTES, Pair2, SEND_BYTES_MAX, STREAM_WINDOW_BYTES, STREAMS_MAX};
 use crate::pump2::{Pump2, Pump2Error};
 use crate::refusal::fill_refusal;
 use crate::upstream::{Dialer, Target};
 use crate::watched::Watched;
-
-/// Streams a caller may have open at once; clients queue beyond what the server allows.
-const STREAMS_MAX: u32 = 250;
 
 /// How a connection ended in order.
 pub(crate) enum Ended {
@@ -58,6 +55,7 @@ where
     builder
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buffer_size(SEND_BYTES_MAX)
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(pair.head_bytes);
     let down = Watched::new(down, pair.own_resets.clone(), refused);

@@ -1,4 +1,4 @@
-//! HTTP/2, scripted on both sides: every row of `fixtures/talk/h2_rows.py` and `h2_endings.py` is played without a
+//! HTTP/2, scripted on both sides: every row of `fixtures/talk/h2_rows.py`, `h2_endings.py` and `h2_windows.py` is played without a
 //! sidecar, and what both ends heard then is what they must hear with sidecars between. In `h2_limits.py` is what they
 //! do not hear, and here what they hear instead.
 //!
