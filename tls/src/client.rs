@@ -74,7 +74,7 @@ impl Source for ClientFiles {
             Some(certificate) => {
                 let key = self.key.as_ref().unwrap_or(certificate);
                 builder
-                    .with_client_auth_cert(files::certificates(certificate)?, files::key(key)?)
+                    .with_client_auth_cert(files::own_chain(certificate)?, files::key(key)?)
                     .map_err(|error| LoadError::Pair { certificate: certificate.clone(), key: key.clone(), error })?
             }
         };

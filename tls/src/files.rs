@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{self, RootCertStore};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use tokio_rustls::rustls::{self, InconsistentKeys, RootCertStore};
+use webpki::{EndEntityCert, KeyUsage};
 
 /// Why files cannot be used; each says what to look at.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +43,7 @@ pub enum LoadError {
         error: rustls::Error,
     },
     /// The key is another certificate's, or of a kind that is not supported.
-    #[error("the certificate in {} and the key in {} cannot be used together: {error}", certificate.display(), key.display())]
+    #[error("the certificate in {} and the key in {} cannot be used together: {}", certificate.display(), key.display(), misfit(error))]
     Pair {
         /// The certificate's file.
         certificate: PathBuf,
@@ -77,6 +78,38 @@ impl LoadError {
             Self::Pair { key, .. } => Some(key),
             Self::NoRoots(_) => None,
         }
+    }
+}
+
+/// The chain to show to others. One that they will refuse for its age is used all the same, as this host's clock may be
+/// the wrong one, but not silently: the other side's log is rarely at hand.
+pub(crate) fn own_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+    let chain = certificates(path)?;
+    if let Some(problem) = chain.first().and_then(|first| untimely(first, UnixTime::now())) {
+        tracing::warn!(file = %path.display(), "this certificate {problem}: others will refuse it; renew it, or check this host's clock");
+    }
+    Ok(chain)
+}
+
+/// What is wrong with a certificate's time, if anything is.
+fn untimely(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<&'static str> {
+    let certificate = EndEntityCert::try_from(certificate).ok()?;
+    // Its time is looked at before its issuer, whom nobody needs to know here.
+    match certificate.verify_for_usage(&[], &[], &[], now, KeyUsage::server_auth(), None, None).err()? {
+        // The second ends before it begins.
+        webpki::Error::CertExpired { .. } | webpki::Error::InvalidCertValidity => Some("has expired"),
+        webpki::Error::CertNotValidYet { .. } => Some("is not valid yet"),
+        _ => None,
+    }
+}
+
+/// Why a certificate and a key do not go together.
+fn misfit(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+            "the key is another certificate's; give the one that this certificate was issued for".to_owned()
+        }
+        error => error.to_string(),
     }
 }
 
@@ -115,4 +148,25 @@ pub(crate) fn roots(bundle: Option<&Path>) -> Result<Arc<RootCertStore>, LoadErr
 
 fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     std::fs::read(path).map_err(|error| LoadError::Read { path: path.to_owned(), error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Authority;
+
+    #[test]
+    fn a_certificate_that_others_refuse_for_its_age_is_told() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let authority = Authority::new("ours");
+        for (name, issued, told) in [
+            ("good", authority.issue(&["payment"]), None),
+            ("old", authority.issue_expired(&["payment"]), Some("has expired")),
+            ("early", authority.issue_early(&["payment"]), Some("is not valid yet")),
+        ] {
+            let (certificate, _) = issued.write(folder.path(), name);
+            let chain = own_chain(&certificate).expect("it is used all the same");
+            assert_eq!(chain.first().and_then(|first| untimely(first, UnixTime::now())), told, "{name}");
+        }
+    }
 }

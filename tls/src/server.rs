@@ -60,7 +60,7 @@ impl Source for ServerFiles {
         };
         let key = self.key.as_ref().unwrap_or(&self.certificate);
         let config = builder
-            .with_single_cert(files::certificates(&self.certificate)?, files::key(key)?)
+            .with_single_cert(files::own_chain(&self.certificate)?, files::key(key)?)
             .map_err(|error| LoadError::Pair { certificate: self.certificate.clone(), key: key.clone(), error })?;
         let choosing = |protocols: &[&[u8]]| {
             let mut config = config.clone();

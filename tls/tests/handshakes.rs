@@ -163,7 +163,7 @@ fn files_that_cannot_be_used_are_named() {
         (scene.path("cut"), &key, None, "cut is not a PEM file"),
         (certificate.clone(), &scene.path("missing"), None, "missing"),
         (certificate.clone(), &certificate, None, "no private key"),
-        (certificate.clone(), &other_key, None, "cannot be used together"),
+        (certificate.clone(), &other_key, None, "cannot be used together: the key is another certificate's"),
         (certificate.clone(), &key, Some("empty"), "no certificate"),
     ] {
         let client_ca = client_ca.map(|name| scene.path(name));

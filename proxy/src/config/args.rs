@@ -182,8 +182,8 @@ pub struct Args {
     )]
     pub link_policy: String,
 
-    /// Context headers to read and write: tracecontext, baggage, raceway, b3, b3multi, jaeger, none
-    /// [or OTEL_PROPAGATORS, with raceway] [default: tracecontext,baggage,raceway]
+    /// All context headers to read and write: tracecontext, baggage, raceway, b3, b3multi, jaeger, none. Clocks need
+    /// raceway among them [or OTEL_PROPAGATORS, with raceway] [default: tracecontext,baggage,raceway]
     #[arg(
         long,
         env = "RACEWAY_PROPAGATORS",
@@ -315,7 +315,8 @@ pub struct Args {
     #[arg(long, env = "RACEWAY_HEADER_TIMEOUT", value_name = "SECONDS", default_value = "30", help_heading = "Limits")]
     pub header_timeout: String,
 
-    /// Seconds after which a connection is closed on which nothing moves
+    /// Seconds after which a connection is closed on which nothing moves: between two requests, and in tunnels. An answer
+    /// is waited for as long as the caller waits
     // 3600: longer than either side's own limit nearly always, so that theirs stays the one that acts.
     #[arg(long, env = "RACEWAY_IDLE_TIMEOUT", value_name = "SECONDS", default_value = "3600", help_heading = "Limits")]
     pub idle_timeout: String,
@@ -393,6 +394,7 @@ pub enum Command {
     /// Change what a running sidecar logs: error, warn, info, debug, trace or off
     LogLevel {
         /// The least severe lines shown
+        #[arg(value_parser = ["error", "warn", "info", "debug", "trace", "off"], ignore_case = true)]
         level: String,
         #[command(flatten)]
         #[allow(missing_docs, reason = "the fields say it")]

@@ -217,7 +217,8 @@ pub fn one_line(error: &clap::Error) -> String {
         .map(|line| line.trim().trim_start_matches("error: ").trim_start_matches("tip: "))
         .filter(|line| !line.is_empty() && !line.starts_with("For more information"))
         .collect();
-    format!("{}; --help lists what there is", told.join("; "))
+    // A line that ends in a colon is the heading of the next.
+    format!("{}; --help lists what there is", told.join("; ").replace(":; ", ": "))
 }
 
 /// The value as the message shows it: quoted, and cut where a whole file was given by mistake.
