@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use raceway_tests::{Chain, PATIENCE};
+use raceway_tests::{Chain, PATIENCE, http};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -186,6 +186,10 @@ async fn a_second_signal_ends_at_once() {
     while !sidecar.log().contains("stopping") {
         assert!(Instant::now() < until, "it does not say that it stops: {}", sidecar.log());
         sleep(Duration::from_millis(10)).await;
+    }
+    // Who routes requests is told at once, who restarts what hangs is not.
+    for (probe, status) in [("/ready", 503), ("/live", 200)] {
+        assert_eq!(http::get(sidecar.admin(), probe, &[]).await.status, status, "{probe}");
     }
     let began = Instant::now();
     // Sends the second one, and waits for the end.

@@ -6,6 +6,7 @@ mod applications;
 mod callers;
 mod callers_kept;
 mod clocks;
+mod confined;
 mod context;
 mod conversations;
 mod critical_path;
