@@ -3,6 +3,7 @@
 //! A request's life is told by `carry` in [`inbound`] and [`outbound`]; everything else is what those two name.
 
 pub mod admin;
+pub mod carriers;
 pub mod config;
 pub mod drain;
 pub mod edges;

@@ -28,7 +28,7 @@ use crate::serve::Way;
 use crate::sidecar::Sidecar;
 use crate::threads::{Requests, Thread};
 use crate::upstream::{Dialer, Target};
-use crate::{intercept, listen, log, serve, transparent, upstream};
+use crate::{carriers, intercept, listen, log, serve, transparent, upstream};
 
 /// How long nothing must be in flight before a stopping sidecar ends: a few times what a caller on a kept-alive
 /// connection takes from one request to the next, and short enough for people who wait.
@@ -44,6 +44,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match Args::try_parse_from(&args).map(|args| args.command) {
         Ok(None) => {}
         Ok(Some(Command::Intercept(args))) => return intercept::main(args),
+        Ok(Some(Command::Carriers(args))) => {
+            return asked(carriers::run(&args).map_err(client::Failed::Usage));
+        }
         Ok(Some(Command::Config { example: true, .. })) => return print(&example()),
         Ok(Some(Command::Config { reach, .. })) => return asked(client::ask(&reach, "GET", "/config", "")),
         Ok(Some(Command::Edges(reach))) => return asked(client::ask(&reach, "GET", "/edges", "")),

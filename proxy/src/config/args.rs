@@ -5,6 +5,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::admin::client::Reach;
+use crate::carriers::CarriersArgs;
 use crate::intercept::InterceptArgs;
 
 /// The Raceway sidecar: stands in front of one service, stamps and records every call in and out.
@@ -380,6 +381,8 @@ pub struct Args {
 pub enum Command {
     /// Redirect this host's (or pod's) TCP connections to a sidecar: install, remove or show the rules
     Intercept(InterceptArgs),
+    /// Write out the small agents that make links certain for Node.js and Python, without a change to the application
+    Carriers(CarriersArgs),
     /// Show the settings that a running sidecar has, or with --example a file for --config
     Config {
         /// A configuration file with every key, what it is for and its default

@@ -5,6 +5,7 @@ mod analyzer_away;
 mod applications;
 mod callers;
 mod callers_kept;
+mod carriers;
 mod clocks;
 mod confined;
 mod context;

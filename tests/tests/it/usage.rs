@@ -27,7 +27,7 @@ pub(crate) async fn run(args: &[&str]) -> (Option<i32>, String, String) {
 }
 
 /// What is typed, and what the answer must name: the mistake, and the flag or value that would help.
-const TABLE: [(&str, &str); 24] = [
+const TABLE: [(&str, &str); 27] = [
     ("demo --sceonds 3", "--sceonds|--seconds"),
     ("demo --rate fast", "fast|--rate"),
     ("demo --concurrency 0", "0|--concurrency"),
@@ -46,6 +46,9 @@ const TABLE: [(&str, &str); 24] = [
     ("{sidecar} --inbound 127.0.0.1:0=127.0.0.1:9 --threads 65", "--threads|65|1 to 64"),
     ("{sidecar} --config {unwritable}", "{unwritable}|--config"),
     ("__proxy config --exmaple", "--exmaple|--example"),
+    ("__proxy carriers env {unwritable}", "{unwritable}|carriers install"),
+    ("__proxy carriers install {unwritable}", "{unwritable}|cannot write"),
+    ("__proxy carriers install /a:b", "/a:b|colon"),
     ("{sidecar} --inbound here", "--inbound|here"),
     ("{sidecar} --inbound {taken}=127.0.0.1:9", "{taken}|in use"),
     ("{analyzer} --listen nowhere --data-dir {data}", "--listen|nowhere"),

@@ -3,7 +3,7 @@
 mod http1;
 mod http2;
 mod leftovers;
-mod peers;
+pub(crate) mod peers;
 mod script;
 mod servers;
 mod transparent;

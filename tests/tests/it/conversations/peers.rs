@@ -18,18 +18,18 @@ struct Ready {
     listen: SocketAddr,
 }
 
-/// The Python that has aiohttp, grpcio, hyper-h2 and websockets: `.ci/run` makes it, in the target folder.
-pub(super) fn python() -> Option<PathBuf> {
+/// The Python that has what peers and applications need: `.ci/run` makes it, in the target folder.
+pub(crate) fn python() -> Option<PathBuf> {
     let target = program().parent()?.parent()?.to_owned();
     let python = target.join("test-venv/bin/python");
     if python.exists() {
         return Some(python);
     }
-    skip(&format!("{} is not there (python3 -m venv, pip install aiohttp grpcio h2 websockets)", python.display()));
+    skip(&format!("{} is not there (python3 -m venv, pip install aiohttp grpcio gunicorn h2 httpx requests tornado uvicorn websockets)", python.display()));
     None
 }
 
-pub(super) fn installed(program: &str) -> bool {
+pub(crate) fn installed(program: &str) -> bool {
     let found = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).exists()));
     if !found {
