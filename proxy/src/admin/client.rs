@@ -63,6 +63,10 @@ pub(crate) fn ask(reach: &Reach, method: &str, path: &str, body: &str) -> Result
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     match head.split(' ').nth(1) {
         Some("200") => Ok(body.to_owned()),
+        Some("401") => Err(Failed::Asking(format!(
+            "the token is not the one of the sidecar at {}; check --control-token-file",
+            reach.control
+        ))),
         Some(status) => Err(Failed::Asking(format!("the sidecar answered {status}: {}", body.trim_end()))),
         None => Err(Failed::Asking(format!("what answers at {} is no sidecar", reach.control))),
     }

@@ -131,6 +131,8 @@ fn difference(now: EdgeSnapshot, before: Option<&EdgeSnapshot>, end: Ends, proto
         buckets.iter_mut().zip(before.duration_buckets).for_each(|(now, before)| *now = now.saturating_sub(before));
     }
     let sum = now.duration_sum.saturating_sub(before.map_or(Duration::ZERO, |edge| edge.duration_sum));
+    // No call lasted longer than all of them: what even spread within a bucket makes of a single one may.
+    let within = |share| quantile(&buckets, share).min(rounded(sum.as_secs_f64()));
     Edge {
         end: end(now.to),
         protocol,
@@ -138,9 +140,9 @@ fn difference(now: EdgeSnapshot, before: Option<&EdgeSnapshot>, end: Ends, proto
         calls,
         errors,
         avg_ms: rounded(sum.as_secs_f64() / calls.max(1) as f64),
-        p50_ms: quantile(&buckets, 0.50),
-        p95_ms: quantile(&buckets, 0.95),
-        p99_ms: quantile(&buckets, 0.99),
+        p50_ms: within(0.50),
+        p95_ms: within(0.95),
+        p99_ms: within(0.99),
         bytes: (protocol == "tcp").then_some(bytes),
     }
 }
@@ -196,6 +198,7 @@ mod tests {
         let p50 = at("/edges/0/p50_ms").as_f64().expect("a number");
         assert!((2.5..=5.0).contains(&p50), "{p50}");
         assert_eq!(at("/edges/1/p50_ms").as_f64(), Some(0.25));
+        assert_eq!(at("/edges/1/p99_ms").as_f64(), Some(0.4), "not beyond the only call");
         for _ in 0..2 * Window::SAMPLES {
             window.step(&edges);
         }
