@@ -263,6 +263,17 @@ fn the_whole_configuration_can_be_shown() {
 }
 
 #[test]
+fn secrets_are_not_shown() {
+    let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20k3y,x-tenant=t0p");
+    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317"), headers];
+    let config = check(VALID, &variables).unwrap_or_else(|errors| panic!("{errors:?}"));
+    assert!(format!("{config:?}").contains("x-tenant"), "they are read: {config:?}");
+    for shown in [serde_json::to_string(&config).expect("serializes"), format!("{config:?}")] {
+        assert!(!shown.contains("k3y") && !shown.contains("t0p"), "{shown}");
+    }
+}
+
+#[test]
 fn every_flag_has_its_variable_and_its_help() {
     use clap::CommandFactory;
     let command = Args::command();
