@@ -25,7 +25,7 @@ pub(crate) fn python() -> Option<PathBuf> {
     if python.exists() {
         return Some(python);
     }
-    skip(&format!("{} is not there (python3 -m venv, pip install aiohttp grpcio gunicorn h2 httpx requests tornado uvicorn websockets)", python.display()));
+    skip(&format!("{} is not there; .ci/run makes it, and tells the packages", python.display()));
     None
 }
 
