@@ -87,7 +87,7 @@ async fn the_control_socket_shows_edges_and_settings_and_changes_the_log() {
         sleep(Duration::from_millis(5)).await;
     }
     let (code, said) = ask("log-level loud").await;
-    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(code, Some(2), "{said}");
     // The network face has none of it.
     for path in ["/config", "/edges", "/log-level", "/quit"] {
         assert_eq!(http::get(stack.sidecar("orders").admin(), path, &[]).await.status, 404, "{path}");
