@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::intercept::has;
-use crate::transparent::{Scene, address};
+use crate::transparent::{Scene, address, greeted};
 
 const CALLER: &str = "--inbound-source caller";
 
@@ -55,16 +55,7 @@ async fn callers_are_seen(install: impl FnOnce(&Scene)) {
         assert_eq!(answer.text(), "outside");
         assert!(other.head().await.contains("\ntraceparent: 00-"));
         // A server that speaks first, and half-closed connections.
-        let talk = async {
-            let mut stream = TcpStream::connect(door(inside, 2525)).await.expect("it listens");
-            let mut said = vec![0; 12];
-            stream.read_exact(&mut said).await.expect("the greeting");
-            stream.write_all(b"EHLO x\n").await.expect("it hears");
-            stream.shutdown().await.expect("half-closed");
-            stream.read_to_end(&mut said).await.expect("the echo");
-            String::from_utf8_lossy(&said).into_owned()
-        };
-        assert_eq!(timeout(PATIENCE, talk).await.expect("in time"), "220 welcome\nEHLO x\n");
+        assert_eq!(greeted(door(inside, 2525)).await, "220 welcome\nEHLO x\n");
         // Nobody listens: the same answer as from this host's own address.
         let answer = http::get(door(inside, 9), "/", &[]).await;
         assert_eq!((answer.status, answer.header("x-raceway-error")), (502, Some("unreachable")), "{answer:?}");

@@ -10,7 +10,7 @@ use raceway_tests::netns::{Namespace, Program, Service, Sidecar, World};
 use raceway_tests::{PATIENCE, skip};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::intercept::has;
@@ -194,13 +194,10 @@ async fn a_sidecar_that_runs_as_the_wrong_user_does_not_call_itself_for_ever() {
     scene.stop().await;
 }
 
-#[tokio::test]
-async fn what_is_not_http_passes() {
-    let Some(scene) = Scene::new("").await else { return };
-    scene.install("");
-    // A server that speaks first, inbound.
+/// A word with a server that speaks first and echoes what it hears until its caller has ended its side.
+pub(crate) async fn greeted(to: impl ToSocketAddrs) -> String {
     let talk = async {
-        let mut stream = TcpStream::connect("10.99.0.1:2525").await.expect("it listens");
+        let mut stream = TcpStream::connect(to).await.expect("it listens");
         let mut said = vec![0; 12];
         stream.read_exact(&mut said).await.expect("the greeting");
         stream.write_all(b"EHLO x\n").await.expect("it hears");
@@ -208,7 +205,15 @@ async fn what_is_not_http_passes() {
         stream.read_to_end(&mut said).await.expect("the echo");
         String::from_utf8_lossy(&said).into_owned()
     };
-    assert_eq!(timeout(PATIENCE, talk).await.expect("in time"), "220 welcome\nEHLO x\n");
+    timeout(PATIENCE, talk).await.expect("in time")
+}
+
+#[tokio::test]
+async fn what_is_not_http_passes() {
+    let Some(scene) = Scene::new("").await else { return };
+    scene.install("");
+    // A server that speaks first, inbound.
+    assert_eq!(greeted("10.99.0.1:2525").await, "220 welcome\nEHLO x\n");
     // And one that the application calls.
     let listener = TcpListener::bind("10.99.0.2:2525").await.expect("a free port");
     let greeter = tokio::spawn(async move {

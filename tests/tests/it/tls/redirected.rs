@@ -5,13 +5,11 @@ use raceway_tests::analyzer::TraceExt;
 use raceway_tests::netns::Sidecar;
 use raceway_tests::{PATIENCE, http};
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::{Duration, Instant, sleep, timeout};
+use tokio::time::{Duration, Instant, sleep};
 
 use super::scene::{Scene as Files, curl_https};
 use crate::intercept::has;
-use crate::transparent::{Scene, address};
+use crate::transparent::{Scene, address, greeted};
 
 /// An application that ends TLS itself: port 8443, every address.
 const SPEAKS_TLS: &str = "
@@ -96,16 +94,7 @@ async fn plain_text_may_come_to_the_same_port_and_an_application_may_speak_first
     assert_eq!((answer.status, answer.text().as_str()), (200, "app for fd99::1"));
     let got = curl_https(&["--cacert", &files.ca()], "orders", address("[fd99::1]:8080")).await;
     assert_eq!(got.status, "200 1.1", "{got:?}");
-    let talk = async {
-        let mut stream = TcpStream::connect("10.99.0.1:2525").await.expect("it listens");
-        let mut said = vec![0; 12];
-        stream.read_exact(&mut said).await.expect("the greeting");
-        stream.write_all(b"EHLO x\n").await.expect("it hears");
-        stream.shutdown().await.expect("half-closed");
-        stream.read_to_end(&mut said).await.expect("the echo");
-        String::from_utf8_lossy(&said).into_owned()
-    };
-    assert_eq!(timeout(PATIENCE, talk).await.expect("in time"), "220 welcome\nEHLO x\n");
+    assert_eq!(greeted("10.99.0.1:2525").await, "220 welcome\nEHLO x\n");
     // Nobody listens on it: an answer that says so, by TLS, as in explicit mode.
     let got = curl_https(&["--cacert", &files.ca()], "orders", address("10.99.0.1:8099")).await;
     assert!(got.status == "502 1.1" && got.text.contains("x-raceway-error: unreachable"), "{got:?}");
